@@ -1,1 +1,7 @@
-//! x
+//! Anonymous chat engine.
+
+mod frame;
+mod transport;
+
+pub use frame::Frames;
+pub use transport::{Close, CloseCode, Incoming, Outgoing, Transport};

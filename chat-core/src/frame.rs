@@ -66,7 +66,8 @@ impl Frames {
 /// Appends one event, header first.
 pub(crate) fn push<T: Serialize>(out: &mut Vec<u8>, event: &T) {
     push_with(out, |out| {
-        serde_json::to_writer(out, event).expect("wire types have string keys and no failing parts");
+        serde_json::to_writer(out, event)
+            .expect("wire types have string keys and no failing parts");
     });
 }
 
@@ -92,7 +93,10 @@ pub(crate) fn push_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 /// Where the first payload of `frames` starts and ends.
 fn span(frames: &[u8]) -> Option<(usize, usize)> {
     let (start, len) = match *frames.get(1)? {
-        LEN_16 => (4, u64::from(u16::from_be_bytes(frames.get(2..4)?.try_into().ok()?))),
+        LEN_16 => (
+            4,
+            u64::from(u16::from_be_bytes(frames.get(2..4)?.try_into().ok()?)),
+        ),
         LEN_64 => (10, u64::from_be_bytes(frames.get(2..10)?.try_into().ok()?)),
         short => (2, u64::from(short)),
     };
@@ -131,7 +135,10 @@ mod tests {
         push(&mut out, &1);
         push(&mut out, &long);
         push(&mut out, &"b".repeat(200));
-        let all: Vec<_> = Frames::from_pushed(out).payloads().map(|p| p.len()).collect();
+        let all: Vec<_> = Frames::from_pushed(out)
+            .payloads()
+            .map(|p| p.len())
+            .collect();
         assert_eq!(all, [1, 70_002, 202]);
     }
 }

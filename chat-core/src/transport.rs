@@ -18,18 +18,15 @@ use crate::frame::Frames;
 /// * After [`Outgoing::Close`], `poll_close` carries out its own closing handshake, within a time of its own, and then is ready.
 /// * A violation of its own protocol (bad UTF-8, an oversized message, silence) it answers itself, then ends its stream.
 pub trait Transport:
-    Stream<Item = Result<Incoming, Self::Error>> + Sink<Outgoing, Error = <Self as Transport>::Error> + Unpin
+    Stream<Item = Result<Incoming, <Self as Sink<Outgoing>>::Error>>
+    + Sink<Outgoing, Error: fmt::Display>
+    + Unpin
 {
-    /// Why the connection broke. Only logged.
-    type Error: fmt::Display;
 }
 
-impl<T, E> Transport for T
-where
-    T: Stream<Item = Result<Incoming, E>> + Sink<Outgoing, Error = E> + Unpin,
-    E: fmt::Display,
+impl<T, E: fmt::Display> Transport for T where
+    T: Stream<Item = Result<Incoming, E>> + Sink<Outgoing, Error = E> + Unpin
 {
-    type Error = E;
 }
 
 /// What a transport receives.

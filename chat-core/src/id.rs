@@ -1,0 +1,87 @@
+//! The names of things: rooms, and members in them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Serialize, Serializer};
+
+use crate::error::{Code, Error};
+
+/// The id of a room: 1 to 64 of `A-Z a-z 0-9 _ -`, case-sensitive. Cloning shares it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(Arc<str>);
+
+impl RoomId {
+    /// Checks the syntax.
+    ///
+    /// # Errors
+    /// `bad_room`.
+    pub fn new(id: &str) -> Result<Self, Error> {
+        let fits = (1..=64).contains(&id.len());
+        if fits
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        {
+            return Ok(Self(id.into()));
+        }
+        Err(Error::new(
+            Code::BadRoom,
+            "A room id is 1 to 64 of A-Z a-z 0-9 _ -",
+        ))
+    }
+
+    /// An id that nobody can guess, from 120 random bits.
+    pub(crate) fn from_random(bits: [u8; 15]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(bits).into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for RoomId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Who somebody is in one room: 120 bits of a keyed hash of identity and room, so that it is the same for one identity
+/// in one room for ever, and cannot be linked with the same identity's id in another. Never a credential.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberId(pub(crate) [u8; 15]);
+
+impl MemberId {
+    /// Reads an id as clients see it.
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for MemberId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,55 @@
+//! The replies to a connection's own commands, until its transport takes them.
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::frame::{self, Frames};
+
+/// Encoded replies, in order. Touched by its connection's own task alone. Bounded: while it holds [`FULL`] bytes or more no
+/// command is read, so it ends at that and one reply (a page of history at the most).
+#[derive(Default)]
+pub(crate) struct Outbox(Vec<u8>);
+
+impl Outbox {
+    pub(crate) fn push(&mut self, event: &Event<'_>) {
+        frame::push(&mut self.0, event);
+    }
+
+    /// An event with a last field `messages`, spliced together from events that are encoded already.
+    pub(crate) fn push_with_messages(&mut self, event: &Event<'_>, messages: &[Frames]) {
+        frame::push_with(&mut self.0, |out| {
+            serde_json::to_writer(&mut *out, event).expect("wire types have string keys");
+            out.pop();
+            out.extend_from_slice(b",\"messages\":[");
+            for (n, message) in messages.iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(message.payload());
+            }
+            out.extend_from_slice(b"]}");
+        });
+    }
+
+    pub(crate) fn push_error(&mut self, id: Option<u64>, error: &Error) {
+        self.push(&Event::Error {
+            id,
+            code: error.code,
+            message: &error.message,
+            retry_after_ms: error.retry_after_ms(),
+        });
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Frames> {
+        (!self.0.is_empty()).then(|| Frames::from_pushed(std::mem::take(&mut self.0)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= FULL
+    }
+}
+
+const FULL: usize = 64 * 1024;

@@ -1,0 +1,105 @@
+//! Room passwords: Argon2id hashes, computed off the reactor in a bounded pool.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+
+use crate::error::{Code, Error};
+
+/// A hash in PHC format: Argon2id, 19 MiB, two passes (OWASP's first choice).
+pub(crate) struct Password(String);
+
+/// Where hashes are computed: a few at once, a bounded number waiting.
+pub(crate) struct Hashers {
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most: usize,
+}
+
+impl Hashers {
+    pub(crate) fn new(at_once: usize, waiting: usize) -> Self {
+        let slots = Arc::new(Semaphore::new(at_once.max(1)));
+        Self {
+            slots,
+            waiting: AtomicUsize::new(0),
+            most: at_once.max(1) + waiting,
+        }
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// `unavailable` when too many wait.
+    pub(crate) async fn hash(&self, password: String, salt: [u8; 16]) -> Result<Password, Error> {
+        let hash = move || {
+            let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+            hash.map(|hash: PasswordHash| Password(hash.to_string()))
+        };
+        self.run(hash)
+            .await?
+            .map_err(|_| Error::new(Code::Internal, "The password could not be hashed"))
+    }
+
+    /// Whether `password` is the one.
+    ///
+    /// # Errors
+    /// `unavailable` when too many wait.
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        against: Arc<Password>,
+    ) -> Result<bool, Error> {
+        self.run(move || {
+            let hash = PasswordHash::new(&against.0).expect("our own hashes are well-formed");
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let busy = || {
+            Error::new(
+                Code::Unavailable,
+                "Too many passwords are being checked; try again",
+            )
+        };
+        let _waiting = Waiting::enter(&self.waiting, self.most).ok_or_else(busy)?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| busy())?;
+        // The slot goes with the job: a client that hangs up does not free it before the core is free.
+        let job = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            job()
+        });
+        job.await
+            .map_err(|_| Error::new(Code::Internal, "The password check failed"))
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) >= most {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

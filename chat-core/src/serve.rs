@@ -1,0 +1,210 @@
+//! The driver: one connection, from its first message to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::Sleep;
+
+use crate::session::{Session, Work};
+use crate::ticket::Ticket;
+use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
+
+/// A connection being served: a future that ends with it, with the reason.
+///
+/// One task polls both directions: the rest of a command that had to wait, then what is to be sent, then a few new commands.
+/// Dropping it is a cut connection: its members keep their seats for their grace.
+#[must_use = "a connection is served by polling it"]
+pub struct Connection<T: Transport> {
+    transport: T,
+    session: Session,
+    work: Option<Work>,
+    /// The write deadline, while the transport does not take what it is given.
+    stall: Option<Pin<Box<Sleep>>>,
+    closing: Option<Close>,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(crate) fn new(ticket: Ticket, transport: T) -> Self {
+        let mut session = Session::new(ticket);
+        if session.ticket.identity.is_some() {
+            let now = session.ticket.engine.clock.now();
+            session.greet(now);
+        }
+        Self {
+            transport,
+            session,
+            work: None,
+            stall: None,
+            closing: None,
+        }
+    }
+
+    /// One turn. Ready when the connection is over.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        loop {
+            if let Some(close) = &self.closing {
+                let close = close.clone();
+                return self.poll_closed(cx).map(|()| close);
+            }
+            self.go_on(cx);
+            let stalled = match self.deliver(cx) {
+                Ok(stalled) => stalled,
+                Err(error) => return Poll::Ready(broken::<T>(&error)),
+            };
+            if let Some(close) = self.session.ending().cloned().filter(|_| !stalled) {
+                self.say_goodbye(cx, close);
+                continue;
+            }
+            match self.listen(cx) {
+                // What the commands of this turn have made is sent in the next, after those of everybody else who was heard
+                // in this one: busy rooms are then delivered in fewer and larger writes.
+                Ok(1..) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Ok(0) => {}
+                Err(close) => return Poll::Ready(close),
+            }
+            if stalled {
+                if self.poll_stall(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // No close frame gets through to a peer that takes nothing.
+                return Poll::Ready(Close::new(CloseCode::TOO_SLOW, "too slow"));
+            }
+            self.session.bell.arm(cx.waker());
+            if !self.session.has_news() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Goes on with a command that waits.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        while let Some(work) = &mut self.work {
+            let Poll::Ready(rest) = work.rest.as_mut().poll(cx) else {
+                return;
+            };
+            let (id, now) = (work.id, self.session.ticket.engine.clock.now());
+            self.work = self.session.resume(id, rest, now);
+        }
+    }
+
+    /// Sends what there is, in one flush. True if the transport does not take it all now.
+    fn deliver(&mut self, cx: &mut Context<'_>) -> Result<bool, T::Error> {
+        let mut transport = Pin::new(&mut self.transport);
+        let mut stalled = false;
+        loop {
+            if transport.as_mut().poll_ready(cx)?.is_pending() {
+                stalled = true;
+                break;
+            }
+            let Some(frames) = self.session.next() else {
+                break;
+            };
+            transport.as_mut().start_send(Outgoing::Frames(frames))?;
+        }
+        stalled |= transport.poll_flush(cx)?.is_pending();
+        if !stalled {
+            self.stall = None;
+        }
+        Ok(stalled)
+    }
+
+    /// Takes commands, a few at a time so that no peer keeps the task to itself. Gives their number.
+    fn listen(&mut self, cx: &mut Context<'_>) -> Result<usize, Close> {
+        for heard in 0..COMMANDS {
+            // A command that waits keeps those behind it waiting, and so do replies that are not taken.
+            if self.work.is_some() || self.session.is_full() {
+                return Ok(heard);
+            }
+            match Pin::new(&mut self.transport).poll_next(cx) {
+                Poll::Ready(Some(Ok(Incoming::Text(text)))) => {
+                    let now = self.session.ticket.engine.clock.now();
+                    self.work = self.session.receive(&text, now);
+                }
+                Poll::Ready(Some(Ok(Incoming::Binary(_)))) => {
+                    self.session
+                        .end(Close::new(CloseCode::UNSUPPORTED, "text only"));
+                }
+                Poll::Ready(Some(Err(error))) => return Err(broken::<T>(&error)),
+                Poll::Ready(None) => {
+                    return Err(Close::new(CloseCode::NORMAL, "the peer has gone"));
+                }
+                Poll::Pending => return Ok(heard),
+            }
+        }
+        Ok(COMMANDS)
+    }
+
+    fn say_goodbye(&mut self, cx: &mut Context<'_>, close: Close) {
+        let mut transport = Pin::new(&mut self.transport);
+        if transport
+            .as_mut()
+            .poll_ready(cx)
+            .is_ready_and(|ready| ready.is_ok())
+        {
+            let _ = transport.start_send(Outgoing::Close(close.clone()));
+        }
+        self.session.close(self.session.ticket.engine.clock.now());
+        self.stall = None;
+        self.closing = Some(close);
+    }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if Pin::new(&mut self.transport).poll_close(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_stall(cx)
+    }
+
+    /// Ready when the transport has made no way for too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.session.ticket.engine.limits.write_timeout;
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        stall.as_mut().poll(cx)
+    }
+}
+
+impl<T: Transport> Future for Connection<T> {
+    type Output = Close;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Close> {
+        let close = std::task::ready!(self.turn(cx));
+        let now = self.session.ticket.engine.clock.now();
+        self.session.close(now);
+        Poll::Ready(close)
+    }
+}
+
+impl<T: Transport> Unpin for Connection<T> {}
+
+impl<T: Transport> Drop for Connection<T> {
+    fn drop(&mut self) {
+        self.session.close(self.session.ticket.engine.clock.now());
+    }
+}
+
+fn broken<T: Transport>(error: &T::Error) -> Close {
+    tracing::debug!(%error, "connection broke");
+    Close::new(CloseCode::NORMAL, "the connection broke")
+}
+
+/// Commands taken in one turn.
+const COMMANDS: usize = 32;
+
+trait ReadyAnd<T> {
+    fn is_ready_and(self, check: impl FnOnce(T) -> bool) -> bool;
+}
+
+impl<T> ReadyAnd<T> for Poll<T> {
+    fn is_ready_and(self, check: impl FnOnce(T) -> bool) -> bool {
+        match self {
+            Self::Ready(value) => check(value),
+            Self::Pending => false,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What may be said: texts, titles, data.
+
+use unicode_general_category::{GeneralCategory as Category, get_general_category as category};
+
+use crate::error::{Code, Error};
+
+/// Checks the text of a message: it is delivered byte for byte or refused.
+///
+/// # Errors
+/// `too_large`, `bad_command` (a control character other than tab and newline), `empty_text`.
+pub(crate) fn check_text(text: &str, most_bytes: usize) -> Result<(), Error> {
+    if text.len() > most_bytes {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("A text is at most {most_bytes} bytes long"),
+        ));
+    }
+    if text
+        .chars()
+        .any(|c| c.is_control() && c != '\t' && c != '\n')
+    {
+        return Err(Error::new(
+            Code::BadCommand,
+            "A text holds no control characters but tab and newline",
+        ));
+    }
+    if text.chars().all(is_blank) {
+        return Err(Error::new(Code::EmptyText, "This text shows nothing"));
+    }
+    Ok(())
+}
+
+/// Trims a title and checks it. Nothing in it may act on what stands around it.
+///
+/// # Errors
+/// `bad_command`, `too_large`.
+pub(crate) fn check_title(title: &str, most_chars: usize) -> Result<String, Error> {
+    let title = title.trim();
+    if title.chars().count() > most_chars {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("A title is at most {most_chars} characters long"),
+        ));
+    }
+    if title
+        .chars()
+        .any(|c| c.is_control() || is_invisible_control(c))
+    {
+        return Err(Error::new(
+            Code::BadCommand,
+            "A title holds no control characters",
+        ));
+    }
+    Ok(title.into())
+}
+
+/// Checks `data`, whose text is passed on as it came.
+///
+/// # Errors
+/// `too_large`: over the limit, or nested deeper than what every JSON parser takes.
+pub(crate) fn check_data(json: &str, most_bytes: usize) -> Result<(), Error> {
+    if json.len() > most_bytes {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("`data` is at most {most_bytes} bytes of JSON"),
+        ));
+    }
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0u32, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest > DEEPEST_DATA {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("`data` is nested at most {DEEPEST_DATA} deep"),
+        ));
+    }
+    Ok(())
+}
+
+/// White space, default-ignorable code points, and the categories Cc, Cf, Cs and Cn.
+fn is_blank(c: char) -> bool {
+    if c.is_ascii_graphic() {
+        return false;
+    }
+    c.is_whitespace()
+        || is_default_ignorable(c)
+        || matches!(
+            category(c),
+            Category::Control | Category::Format | Category::Surrogate | Category::Unassigned
+        )
+}
+
+/// Controls of direction and of no width.
+fn is_invisible_control(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// The property Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties.txt).
+pub(crate) fn is_default_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Python's parser gives up at about 1000, most others at 128 or more.
+const DEEPEST_DATA: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code<T>(result: Result<T, Error>) -> Option<Code> {
+        result.err().map(|error| error.code)
+    }
+
+    #[test]
+    fn texts() {
+        for fine in [
+            "hi",
+            "a\tb\nc",
+            " . ",
+            "안녕",
+            "👩‍👩‍👧",
+            "\u{202E}x",
+            "é",
+            "\u{0301}",
+            "\u{2800}",
+        ] {
+            assert_eq!(code(check_text(fine, 100)), None, "{fine:?}");
+        }
+        for empty in [
+            "",
+            " ",
+            "\n\t",
+            "\u{200B}",
+            "\u{3164}",
+            "\u{FE0F}",
+            "\u{E0041}",
+            "\u{00AD} \u{2028}",
+            "\u{378}",
+        ] {
+            assert_eq!(
+                code(check_text(empty, 100)),
+                Some(Code::EmptyText),
+                "{empty:?}"
+            );
+        }
+        for bad in ["a\r\n", "\0", "\u{1b}[31m", "\u{85}x", "\u{7f}"] {
+            assert_eq!(
+                code(check_text(bad, 100)),
+                Some(Code::BadCommand),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(code(check_text(&"é".repeat(50), 100)), None);
+        assert_eq!(code(check_text(&"é".repeat(51), 100)), Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn titles() {
+        assert_eq!(check_title("  Tea & talk  ", 60).unwrap(), "Tea & talk");
+        for bad in [
+            "a\nb",
+            "a\tb",
+            "\u{202E}x",
+            "a\u{200B}b",
+            "\u{FEFF}",
+            "a\u{2066}b",
+        ] {
+            let told = code(check_title(bad, 60));
+            assert_eq!(told, Some(Code::BadCommand), "{bad:?}");
+        }
+        assert_eq!(code(check_title(&"가".repeat(60), 60)), None);
+        assert_eq!(
+            code(check_title(&"가".repeat(61), 60)),
+            Some(Code::TooLarge)
+        );
+    }
+
+    #[test]
+    fn data_is_bounded_in_bytes_and_depth() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert_eq!(code(check_data(&nested(64), 4096)), None);
+        assert_eq!(code(check_data(&nested(65), 4096)), Some(Code::TooLarge));
+        assert_eq!(
+            code(check_data(
+                &format!("\"{}\\\"{}\"", "[".repeat(99), "{".repeat(99)),
+                4096
+            )),
+            None
+        );
+        assert_eq!(code(check_data(&nested(30), 59)), Some(Code::TooLarge));
+    }
+}

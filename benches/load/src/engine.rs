@@ -153,7 +153,6 @@ struct Client {
     fd: OwnedFd,
     state: State,
     room: u32,
-    wants_out: bool,
     dirty: bool,
     reader: Reader,
     out: Vec<u8>,
@@ -404,14 +403,18 @@ impl Engine {
             Err(e) => return Err(e.into()),
         }
         let data = epoll::EventData::new_u64(number as u64);
-        epoll::add(&self.epoll, &fd, data, epoll::EventFlags::OUT)?;
+        // Edge triggered: the kernel need not look at a socket again that was just read.
+        let flags = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, &fd, data, flags)?;
         let room = number % self.rooms.len();
         self.rooms[room].members.push(number as u32);
         self.clients.push(Client {
             fd,
             state: State::Connecting,
             room: room as u32,
-            wants_out: true,
             dirty: false,
             reader: Reader::default(),
             out: Vec::new(),
@@ -443,13 +446,19 @@ impl Engine {
             let flags = event.flags;
             match self.clients[i].state {
                 State::Dead => {}
-                State::Connecting => self.connected(i),
+                State::Connecting => {
+                    if flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::ERR) {
+                        self.connected(i);
+                    }
+                }
                 _ => {
-                    if flags.contains(epoll::EventFlags::OUT) {
+                    if flags.contains(epoll::EventFlags::OUT) && !self.clients[i].out.is_empty() {
                         self.flush(i);
                     }
-                    if flags.intersects(!epoll::EventFlags::OUT) {
-                        self.readable(i);
+                    let ended =
+                        epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+                    if flags.intersects(epoll::EventFlags::IN | ended) {
+                        self.readable(i, flags.intersects(ended));
                     }
                 }
             }
@@ -479,7 +488,8 @@ impl Engine {
         self.flush(i);
     }
 
-    fn readable(&mut self, i: usize) {
+    /// Reads until there is no more: a short read says so, unless the connection `ended`.
+    fn readable(&mut self, i: usize, ended: bool) {
         let mut scratch = std::mem::take(&mut self.scratch);
         loop {
             let kept = self.clients[i].reader.restore(&mut scratch, READ);
@@ -491,7 +501,11 @@ impl Engine {
                     break;
                 }
                 Ok(n) => n,
-                Err(Errno::AGAIN | Errno::INTR) => {
+                Err(Errno::INTR) => {
+                    self.clients[i].reader.keep(&scratch[..kept]);
+                    continue;
+                }
+                Err(Errno::AGAIN) => {
                     self.clients[i].reader.keep(&scratch[..kept]);
                     break;
                 }
@@ -501,7 +515,7 @@ impl Engine {
                 }
             };
             self.received(i, &mut scratch[..kept + n]);
-            if n < READ || self.clients[i].state == State::Dead {
+            if (n < READ && !ended) || self.clients[i].state == State::Dead {
                 break;
             }
         }
@@ -726,16 +740,6 @@ impl Engine {
         client.out.drain(..written);
         if client.out.is_empty() && client.out.capacity() > 1 << 16 {
             client.out = Vec::new();
-        }
-        let wants_out = !client.out.is_empty();
-        if wants_out != client.wants_out {
-            client.wants_out = wants_out;
-            let mut flags = epoll::EventFlags::IN;
-            flags.set(epoll::EventFlags::OUT, wants_out);
-            let data = epoll::EventData::new_u64(i as u64);
-            if let Err(e) = epoll::modify(&self.epoll, &client.fd, data, flags) {
-                self.drop_client(i, &format!("cannot watch: {e}"));
-            }
         }
     }
 

@@ -232,6 +232,11 @@ impl Chat {
         }
     }
 
+    /// Whether [`drain`](Self::drain) has begun.
+    pub fn is_draining(&self) -> bool {
+        self.engine.draining.load(Ordering::Acquire)
+    }
+
     /// Tells every client to come back elsewhere (`closing`, then 1001), refuses new ones, and returns when the last has gone.
     /// Cancel-safe: dropping the future does not stop the drain. Bound it with a timeout; what is still connected then
     /// ends with its task.

@@ -51,7 +51,7 @@ const QUALITIES_EN: [&str; 64] = [
 ];
 #[rustfmt::skip]
 const ANIMALS_EN: [&str; 64] = [
-    "Alpaca", "Badger", "Bear", "Beaver", "Bison", "Camel", "Canary", "Cat", "Condor", "Crane", "Cricket", "Deer", "Dingo",
+    "Alpaca", "Badger", "Bear", "Beaver", "Bison", "Camel", "Canary", "Cat", "Condor", "Crane", "Coyote", "Deer", "Dingo",
     "Dove", "Duck", "Eagle", "Falcon", "Ferret", "Finch", "Fox", "Gecko", "Gibbon", "Goose", "Hare", "Hawk", "Heron", "Horse",
     "Ibex", "Iguana", "Jackal", "Koala", "Lark", "Lemur", "Lion", "Llama", "Lynx", "Magpie", "Marten", "Mole", "Moose",
     "Newt", "Ocelot", "Orca", "Oriole", "Otter", "Owl", "Panda", "Parrot", "Pigeon", "Puffin", "Rabbit", "Raven", "Robin",

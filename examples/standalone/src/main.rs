@@ -1,1 +1,52 @@
-fn main(){}
+//! A chat server in one binary: page, WebSocket, HTTP API.
+
+mod address;
+mod api;
+mod cli;
+mod http;
+mod page;
+mod problem;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, LogFormat};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("standalone: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), String> {
+    // One worker needs no work stealing: 10 to 20 % less CPU per delivery (docs/PERFORMANCE.md).
+    let mut runtime = match cli.workers() {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        workers => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(workers);
+            runtime
+        }
+    };
+    let runtime = runtime.enable_all().build().map_err(|error| format!("no runtime: {error}"))?;
+    let served = runtime.block_on(server::run(cli));
+    // What is still connected after the drain's deadline ends here.
+    runtime.shutdown_background();
+    served
+}
+
+fn log_to_stderr(cli: &Cli) {
+    let filter = tracing_subscriber::EnvFilter::new(&cli.log);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}

@@ -1,0 +1,94 @@
+//! The lobby over HTTP.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Request, Response, StatusCode, header};
+use chat_core::{Chat, Code, Create, Error};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use crate::http::{Body, respond};
+use crate::problem::{problem, with_status};
+
+/// `POST /api/rooms`: makes a room.
+pub(crate) async fn create(chat: &Chat, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    if is_cross_site(request.headers()) {
+        let detail = "Another site's page cannot make rooms here";
+        return with_status(StatusCode::FORBIDDEN, "forbidden", detail);
+    }
+    let body = Limited::new(request.into_body(), LARGEST_BODY).collect();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => {
+            let detail = "The body is at most 64 KiB";
+            return with_status(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
+        }
+        Err(_) => {
+            return with_status(StatusCode::REQUEST_TIMEOUT, "bad_json", "The body did not come");
+        }
+    };
+    let create = match Create::from_json(&body) {
+        Ok(create) => create,
+        Err(error) => return problem(&error),
+    };
+    match chat.create(create, Some(client)).await {
+        Ok(info) => {
+            let mut response = json(StatusCode::CREATED, &info);
+            if let Ok(place) = format!("/api/rooms/{}", info.id).parse() {
+                response.headers_mut().insert(header::LOCATION, place);
+            }
+            response
+        }
+        Err(error) => problem(&error),
+    }
+}
+
+/// `GET /api/rooms`: the listed rooms.
+pub(crate) fn list(chat: &Chat, query: &str) -> Response<Body> {
+    match read_query(query).and_then(|(cursor, limit)| chat.rooms(cursor.as_deref(), limit)) {
+        Ok(page) => json(StatusCode::OK, &page),
+        Err(error) => problem(&error),
+    }
+}
+
+/// `GET /api/rooms/{id}`: one room, for who knows its id.
+pub(crate) fn info(chat: &Chat, id: &str) -> Response<Body> {
+    match chat.room(id).info() {
+        Ok(info) => json(StatusCode::OK, &info),
+        Err(error) => problem(&error),
+    }
+}
+
+fn read_query(query: &str) -> Result<(Option<String>, usize), Error> {
+    let (mut cursor, mut limit) = (None, 50);
+    for pair in query.split('&') {
+        match pair.split_once('=') {
+            Some(("cursor", value)) => cursor = Some(value.to_owned()),
+            Some(("limit", value)) => {
+                let number = value.parse::<u64>().ok().filter(|limit| *limit > 0);
+                let wrong = || Error::new(Code::BadCommand, "`limit` is a whole number from 1 on");
+                limit = usize::try_from(number.ok_or_else(wrong)?).unwrap_or(usize::MAX);
+            }
+            _ => {}
+        }
+    }
+    Ok((cursor, limit))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    respond(status, "application/json", serde_json::to_vec(value).expect("wire types"))
+}
+
+/// Whether a browser sent this for a page of another site, in its visitor's name. Only browsers send `Origin`.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    !authority.eq_ignore_ascii_case(host)
+}
+
+const LARGEST_BODY: usize = 64 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,120 @@
+//! Listening, serving, and going away.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::Chat;
+use chat_ws::{ChatService, Origins};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::address::Proxies;
+use crate::cli::Cli;
+use crate::http;
+
+/// What every request is answered with.
+pub(crate) struct App {
+    pub(crate) chat: Chat,
+    pub(crate) ws: ChatService,
+    pub(crate) proxies: Proxies,
+}
+
+/// Serves until a signal, then drains.
+pub(crate) async fn run(cli: Cli) -> Result<(), String> {
+    let mut chat = Chat::builder().limits(cli.limits()).open_rooms(!cli.closed_rooms);
+    for secret in cli.secrets()? {
+        chat = chat.secret(secret);
+    }
+    let chat = chat.build();
+    let origins = match &cli.origins[..] {
+        [] => Origins::SameOrigin,
+        any if any.iter().any(|origin| origin == "*") => Origins::Any,
+        list => Origins::List(list.to_vec()),
+    };
+    let app = Arc::new(App {
+        ws: chat_ws::service(chat.clone()).origins(origins),
+        chat: chat.clone(),
+        proxies: Proxies(cli.trusted_proxies.clone()),
+    });
+
+    let listener = listen(cli.listen).map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("listening on http://{addr}");
+    let accepting = tokio::spawn(accept(listener, app, cli.header_timeout(), cli.http_connections()));
+
+    stop_signal().await?;
+    tracing::info!(connections = chat.stats().connections, "draining");
+    // New handshakes are answered 503 meanwhile.
+    let drained = tokio::time::timeout(cli.drain, chat.drain());
+    tokio::select! {
+        drained = drained => match drained {
+            Ok(()) => tracing::info!("drained"),
+            Err(_) => tracing::warn!(left = chat.stats().connections, "drain deadline"),
+        },
+        again = stop_signal() => { again?; tracing::warn!("stopped at once"); }
+    }
+    accepting.abort();
+    Ok(())
+}
+
+fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    // A reconnect storm of thousands waits in the kernel instead of being refused.
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept(listener: TcpListener, app: Arc<App>, header_timeout: Duration, most: usize) {
+    let places = Arc::new(Semaphore::new(most));
+    loop {
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly. Waiting costs little; spinning would cost everything.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            serve(socket, peer, app, header_timeout).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeout: Duration) {
+    let _ = socket.set_nodelay(true);
+    let service = service_fn(move |request| http::answer(Arc::clone(&app), peer.ip(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(64)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "http connection broke");
+    }
+}
+
+async fn stop_signal() -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let open = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    let (mut int, mut term) = (open(SignalKind::interrupt())?, open(SignalKind::terminate())?);
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
+    Ok(())
+}

@@ -36,6 +36,8 @@ mod outbox;
 mod password;
 mod policy;
 mod presence;
+#[cfg(test)]
+mod protocol_doc;
 mod rate;
 mod registry;
 mod room;

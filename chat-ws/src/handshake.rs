@@ -1,0 +1,103 @@
+//! The server's part of the opening handshake (RFC 6455 §4.2).
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use http::header::{
+    CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+
+use crate::origin::Origins;
+use crate::rejection::Rejection;
+
+/// The subprotocol of `chat-core`.
+pub const SUBPROTOCOL: &str = "chat.v1";
+
+/// Checks a request to open a WebSocket, and gives the answer: 101, to be sent as it is before the
+/// connection is taken over, or why not.
+///
+/// A client that offers the subprotocol [`SUBPROTOCOL`] among others gets it; one that offers none,
+/// or others only, gets none (§4.2.2). Extensions are not taken up.
+///
+/// # Errors
+/// The first [`Rejection`] that applies, in the order method, HTTP version, upgrade, WebSocket
+/// version, host, key, origin.
+pub fn handshake(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+    origins: &Origins,
+) -> Result<Response<()>, Rejection> {
+    if method != Method::GET {
+        return Err(Rejection::Method);
+    }
+    if version != Version::HTTP_11 {
+        return Err(Rejection::HttpVersion);
+    }
+    let upgrade = |token: &str| token.eq_ignore_ascii_case("upgrade");
+    let websocket = |token: &str| token.eq_ignore_ascii_case("websocket");
+    if !tokens(headers, &CONNECTION).any(upgrade) || !tokens(headers, &UPGRADE).any(websocket) {
+        return Err(Rejection::NoUpgrade);
+    }
+    if only(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
+        return Err(Rejection::Version);
+    }
+    let host = only(headers, &HOST).ok_or(Rejection::Host)?;
+    let key = only(headers, &SEC_WEBSOCKET_KEY)
+        .filter(|key| is_key(key))
+        .ok_or(Rejection::Key)?;
+    if headers.contains_key(ORIGIN) {
+        let origin = only(headers, &ORIGIN).ok_or(Rejection::Origin)?;
+        if !origins.admit(origin, host) {
+            return Err(Rejection::Origin);
+        }
+    }
+
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let accept = HeaderValue::try_from(accept).expect("Base64 is fit for a header");
+    let headers_out = response.headers_mut();
+    headers_out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers_out.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers_out.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|token| token == SUBPROTOCOL) {
+        headers_out.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
+    }
+    Ok(response)
+}
+
+/// The elements of a comma-separated list, over all headers of that name (RFC 9110 §5.6.1).
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim_matches([' ', '\t']))
+}
+
+/// The value of a header that must be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values
+        .next()
+        .is_none()
+        .then(|| value.trim_matches([' ', '\t']))
+}
+
+fn is_key(key: &str) -> bool {
+    // Bits behind the last byte are nothing to fail an honest client for.
+    const CONFIG: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
+    let mut nonce = [0; 18];
+    key.len() == 24 && BASE64.decode_slice(key, &mut nonce) == Ok(16)
+}

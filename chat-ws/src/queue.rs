@@ -1,0 +1,128 @@
+//! What waits to be written.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+/// Whole frames in the order of writing, shared and not copied.
+///
+/// Holds less than [`MAX_BYTES`] in less than [`MAX_CHUNKS`] chunks before the last push is refused
+/// room for another, and besides at most one ping and two pongs, the second of which is always the
+/// newest (RFC 6455 §5.5.3). Once grown to its few chunks it allocates nothing.
+#[derive(Default)]
+pub(crate) struct Queue {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    /// A pong that waits for the one among `chunks` to be written.
+    pub(crate) pong: Option<Bytes>,
+    has_pong: bool,
+    has_ping: bool,
+    /// Whether the stream may hold back what it was given.
+    unflushed: bool,
+}
+
+/// Bytes from which on the queue is full.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+/// Chunks from which on the queue is full.
+pub(crate) const MAX_CHUNKS: usize = 32;
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.pong.is_none() && !self.unflushed
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= MAX_BYTES || self.chunks.len() >= MAX_CHUNKS
+    }
+
+    /// Appends whole frames.
+    pub(crate) fn push(&mut self, frames: Bytes) {
+        if !frames.is_empty() {
+            self.bytes += frames.len();
+            self.chunks.push_back(frames);
+        }
+    }
+
+    /// Appends a ping, unless one is waiting.
+    pub(crate) fn push_ping(&mut self) {
+        if !self.has_ping {
+            self.has_ping = true;
+            self.push(crate::frame::PING);
+        }
+    }
+
+    /// Appends a close frame, after which no pong is due (RFC 6455 §5.5.1).
+    pub(crate) fn push_close(&mut self, frame: Bytes) {
+        self.pong = None;
+        self.push(frame);
+    }
+
+    /// Returns memory that a burst has taken.
+    pub(crate) fn shrink(&mut self) {
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
+    }
+
+    /// Writes all of it to `io` and flushes that. May be called again after any outcome; what was
+    /// written is gone from the queue.
+    ///
+    /// # Errors
+    /// Those of `io`, and [`WriteZero`](io::ErrorKind::WriteZero).
+    pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(pong) = self.pong.take_if(|_| !self.has_pong) {
+                self.has_pong = true;
+                self.push(pong);
+            }
+            let io = Pin::new(&mut *io);
+            let written = match self.chunks.len() {
+                0 => {
+                    ready!(io.poll_flush(cx))?;
+                    self.unflushed = false;
+                    return Poll::Ready(Ok(()));
+                }
+                2.. if io.is_write_vectored() => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let mut used = 0;
+                    for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+                        *slice = IoSlice::new(chunk);
+                        used += 1;
+                    }
+                    ready!(io.poll_write_vectored(cx, &slices[..used]))?
+                }
+                _ => ready!(io.poll_write(cx, &self.chunks[0]))?,
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.advance(written);
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(front) = self.chunks.front_mut() {
+            if written < front.len() {
+                front.advance(written);
+                return;
+            }
+            written -= front.len();
+            self.chunks.pop_front();
+        }
+        self.has_pong = false;
+        self.has_ping = false;
+    }
+}
+
+/// Slices in one system call: room for a full queue and the control frames behind it.
+const MAX_SLICES: usize = 64;

@@ -1,0 +1,39 @@
+//! Serving streams that a host has upgraded itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_core::{Connection, Ticket};
+use hyper::upgrade::Upgraded;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::config::Config;
+use crate::socket::Socket;
+use crate::websocket::WebSocket;
+
+/// Serves a stream on which the opening handshake is done, for as long as it lives: spawn the
+/// future. `read_ahead` is what was read from the stream behind the handshake.
+///
+/// # Panics
+/// Outside of a tokio runtime with its time driver.
+pub fn serve_io<IO: AsyncRead + AsyncWrite + Unpin>(
+    ticket: Ticket,
+    io: IO,
+    read_ahead: Bytes,
+    config: Arc<Config>,
+) -> Connection<WebSocket<IO>> {
+    ticket.serve(WebSocket::new(io, read_ahead, config))
+}
+
+/// [`serve_io`] of a connection that hyper has upgraded.
+///
+/// # Panics
+/// Outside of a tokio runtime with its time driver.
+pub fn serve_upgraded(
+    ticket: Ticket,
+    upgraded: Upgraded,
+    config: Arc<Config>,
+) -> Connection<WebSocket<Socket>> {
+    let (socket, read_ahead) = Socket::unwrap(upgraded);
+    serve_io(ticket, socket, read_ahead, config)
+}

@@ -18,7 +18,8 @@ impl Frames {
     pub(crate) fn encode<T: Serialize>(event: &T) -> Self {
         let mut out = Vec::with_capacity(256);
         push(&mut out, event);
-        Self(out.into())
+        // Kept for long: without the slack of a growing vector.
+        Self(out.into_boxed_slice().into())
     }
 
     /// Takes over a buffer that only [`push`] has written to.

@@ -127,14 +127,14 @@ pub(crate) struct Cursor {
     typing: u64,
     fleeting: u64,
     removals: u64,
-    removal: Option<Removal>,
+    removal: Option<Box<Removal>>,
 }
 
 /// What a cursor reads next.
 pub(crate) enum News {
     /// Events to deliver, after a gap if there is one.
     Frames(Frames),
-    Removed(Removal),
+    Removed(Box<Removal>),
     Nothing,
 }
 
@@ -444,7 +444,7 @@ impl Room {
         if self.removals.load(Ordering::Acquire) != cursor.removals {
             let state = self.state.read();
             cursor.removals = self.removals.load(Ordering::Acquire);
-            cursor.removal = state.removal(cursor);
+            cursor.removal = state.removal(cursor).map(Box::new);
         }
         let head = self.head.load(Ordering::Acquire);
         let until = cursor.removal.as_ref().map_or(head, |removal| removal.seq);
@@ -468,6 +468,7 @@ impl Room {
         reading.events.end = reading.events.end.min(until + 1);
         cursor.seq = reading.events.end - 1;
         if let Some(gap) = reading.gap {
+            let gap = gap.start..gap.end.min(until + 1);
             // Told together with what comes after it, so that no client sees one without the other.
             let mut out = Vec::new();
             let (from, to) = (gap.start, gap.end - 1);

@@ -195,16 +195,3 @@ fn broken<T: Transport>(error: &T::Error) -> Close {
 
 /// Commands taken in one turn.
 const COMMANDS: usize = 32;
-
-trait ReadyAnd<T> {
-    fn is_ready_and(self, check: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> ReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, check: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Self::Ready(value) => check(value),
-            Self::Pending => false,
-        }
-    }
-}

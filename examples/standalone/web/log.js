@@ -25,7 +25,8 @@ export class Log {
   #older = false; // there is something before the first
   #live = true; // the last is the newest
   #busy = false;
-  #stick = true;
+  #stick = true; // the end stays in sight
+  #scrollTop = 0;
   #unread = 0;
   #life = 0;
   #roving = null;
@@ -269,6 +270,7 @@ export class Log {
 
   #down() {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#scrollTop = this.#scroll.scrollTop;
     this.#stick = this.#live;
     if (!document.hidden) this.#read();
   }
@@ -294,6 +296,7 @@ export class Log {
     const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
     change();
     this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom;
+    this.#scrollTop = this.#scroll.scrollTop;
   }
 
   #quietly(change) {
@@ -305,7 +308,10 @@ export class Log {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
     const below = scrollHeight - scrollTop - clientHeight;
-    this.#stick = this.#live && below < NEAR;
+    // Only moving up lets go of the end: that it is far away may be for a new message or a growing field just as well.
+    if (below < NEAR) this.#stick = this.#live;
+    else if (scrollTop < this.#scrollTop) this.#stick = false;
+    this.#scrollTop = scrollTop;
     if (this.#stick && !document.hidden) this.#read();
     this.#jumping();
     if (scrollTop < FAR) this.#loadOlder();

@@ -140,11 +140,7 @@ impl<T: Transport> Connection<T> {
 
     fn say_goodbye(&mut self, cx: &mut Context<'_>, close: Close) {
         let mut transport = Pin::new(&mut self.transport);
-        if transport
-            .as_mut()
-            .poll_ready(cx)
-            .is_ready_and(|ready| ready.is_ok())
-        {
+        if matches!(transport.as_mut().poll_ready(cx), Poll::Ready(Ok(()))) {
             let _ = transport.start_send(Outgoing::Close(close.clone()));
         }
         self.session.close(self.session.ticket.engine.clock.now());

@@ -1,1 +1,20 @@
-//! x
+//! A transport without sockets, and what is tested with it.
+//!
+//! * [`pair`] is two ends of a connection in memory; a byte window makes a slow socket a parameter.
+//! * [`Client`] is a scripted client that checks, with every event, what the protocol promises.
+//! * [`World`] runs clients against one engine under a seed, in virtual time, and checks the whole history afterwards.
+//! * [`conformance`] is what every transport must pass.
+//!
+//! Read it in this order: `wire`, `ledger`, `view`, `client`, `conformance`, `tasks`, `world`, `verdict`.
+
+mod client;
+pub mod conformance;
+mod ledger;
+
+mod view;
+mod wire;
+
+pub use client::Client;
+pub use ledger::Ledger;
+pub use view::View;
+pub use wire::{ClientEnd, Received, ServerEnd, pair};

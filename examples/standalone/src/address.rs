@@ -23,7 +23,9 @@ impl Proxies {
             if !self.trusts(client) {
                 break;
             }
-            let Ok(address) = address.trim().parse::<IpAddr>() else { break };
+            let Ok(address) = address.trim().parse::<IpAddr>() else {
+                break;
+            };
             client = address.to_canonical();
         }
         client

@@ -13,7 +13,11 @@ use crate::http::{Body, respond};
 use crate::problem::{problem, with_status};
 
 /// `POST /api/rooms`: makes a room.
-pub(crate) async fn create(chat: &Chat, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn create(
+    chat: &Chat,
+    client: IpAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     if is_cross_site(request.headers()) {
         let detail = "Another site's page cannot make rooms here";
         return with_status(StatusCode::FORBIDDEN, "forbidden", detail);
@@ -26,7 +30,11 @@ pub(crate) async fn create(chat: &Chat, client: IpAddr, request: Request<Incomin
             return with_status(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
         }
         Err(_) => {
-            return with_status(StatusCode::REQUEST_TIMEOUT, "bad_json", "The body did not come");
+            return with_status(
+                StatusCode::REQUEST_TIMEOUT,
+                "bad_json",
+                "The body did not come",
+            );
         }
     };
     let create = match Create::from_json(&body) {
@@ -78,15 +86,26 @@ fn read_query(query: &str) -> Result<(Option<String>, usize), Error> {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    respond(status, "application/json", serde_json::to_vec(value).expect("wire types"))
+    respond(
+        status,
+        "application/json",
+        serde_json::to_vec(value).expect("wire types"),
+    )
 }
 
 /// Whether a browser sent this for a page of another site, in its visitor's name. Only browsers send `Origin`.
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
     let origin = origin.to_str().unwrap_or_default();
-    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let authority = origin
+        .split_once("://")
+        .map_or("", |(_, authority)| authority);
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     !authority.eq_ignore_ascii_case(host)
 }
 

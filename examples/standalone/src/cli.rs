@@ -18,7 +18,13 @@ use ipnet::IpNet;
 #[command(version, next_line_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Where to listen. Port 0 takes a free one; the line on standard output says which.
-    #[arg(short, long, env = "CHAT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    #[arg(
+        short,
+        long,
+        env = "CHAT_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR:PORT"
+    )]
     pub(crate) listen: SocketAddr,
 
     /// Worker threads. The default is one for each core this process may run on.
@@ -28,7 +34,13 @@ pub(crate) struct Cli {
     /// Secrets that sign tokens, so that visitors stay who they are over a restart. The first signs, all are accepted: to
     /// rotate, put the new one in front. Without any, a random one is made. Prefer the environment or a file: flags are
     /// visible to other users of the machine.
-    #[arg(long, env = "CHAT_SECRET", value_delimiter = ',', hide_env_values = true, value_name = "SECRET,…")]
+    #[arg(
+        long,
+        env = "CHAT_SECRET",
+        value_delimiter = ',',
+        hide_env_values = true,
+        value_name = "SECRET,…"
+    )]
     secret: Vec<String>,
 
     /// A file with such secrets, one a line.
@@ -36,11 +48,21 @@ pub(crate) struct Cli {
     secret_file: Option<PathBuf>,
 
     /// Web origins that may connect, besides the server's own: `https://example.org`, or `*` for any.
-    #[arg(long, env = "CHAT_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,…")]
+    #[arg(
+        long,
+        env = "CHAT_ORIGINS",
+        value_delimiter = ',',
+        value_name = "ORIGIN,…"
+    )]
     pub(crate) origins: Vec<String>,
 
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed: `10.0.0.0/8`.
-    #[arg(long, env = "CHAT_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NET,…")]
+    #[arg(
+        long,
+        env = "CHAT_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NET,…"
+    )]
     pub(crate) trusted_proxies: Vec<IpNet>,
 
     /// Only rooms made on purpose: without it, joining an unknown id makes that room.
@@ -56,7 +78,12 @@ pub(crate) struct Cli {
     pub(crate) log: String,
 
     /// How to log.
-    #[arg(long, env = "CHAT_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "CHAT_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 
     #[command(flatten)]
@@ -77,19 +104,44 @@ struct LimitFlags {
     #[arg(long, env = "CHAT_NO_LIMITS")]
     no_limits: bool,
     /// Bytes of a message's text.
-    #[arg(long, env = "CHAT_TEXT_BYTES", default_value_t = 4096, value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "CHAT_TEXT_BYTES",
+        default_value_t = 4096,
+        value_name = "BYTES"
+    )]
     text_bytes: usize,
     /// Bytes of a message's data, as JSON.
-    #[arg(long, env = "CHAT_DATA_BYTES", default_value_t = 4096, value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "CHAT_DATA_BYTES",
+        default_value_t = 4096,
+        value_name = "BYTES"
+    )]
     data_bytes: usize,
     /// Bytes of one incoming message; a larger one closes the connection (1009).
-    #[arg(long, env = "CHAT_FRAME_BYTES", default_value_t = 65_536, value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "CHAT_FRAME_BYTES",
+        default_value_t = 65_536,
+        value_name = "BYTES"
+    )]
     frame_bytes: usize,
     /// Rooms that one connection may be in.
-    #[arg(long, env = "CHAT_ROOMS_PER_CONNECTION", default_value_t = 32, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_ROOMS_PER_CONNECTION",
+        default_value_t = 32,
+        value_name = "N"
+    )]
     rooms_per_connection: usize,
     /// Characters (graphemes) of a nickname.
-    #[arg(long, env = "CHAT_NICKNAME_CHARS", default_value_t = 20, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_NICKNAME_CHARS",
+        default_value_t = 20,
+        value_name = "N"
+    )]
     nickname_chars: usize,
     /// Characters (code points) of a title.
     #[arg(long, env = "CHAT_TITLE_CHARS", default_value_t = 60, value_name = "N")]
@@ -107,25 +159,50 @@ struct LimitFlags {
     #[arg(long, env = "CHAT_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "TIME")]
     header_timeout: Duration,
     /// Connections at once; more are refused (503).
-    #[arg(long, env = "CHAT_CONNECTIONS", default_value_t = 100_000, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_CONNECTIONS",
+        default_value_t = 100_000,
+        value_name = "N"
+    )]
     connections: usize,
     /// Connections from one address (IPv4) or /64 (IPv6); more are refused (429). 0 is no limit.
-    #[arg(long, env = "CHAT_CONNECTIONS_PER_ADDRESS", default_value_t = 1000, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 1000,
+        value_name = "N"
+    )]
     connections_per_address: usize,
     /// Sockets that speak HTTP at once, those that are being upgraded included; more are closed at once.
-    #[arg(long, env = "CHAT_HTTP_CONNECTIONS", default_value_t = 4096, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_HTTP_CONNECTIONS",
+        default_value_t = 4096,
+        value_name = "N"
+    )]
     http_connections: usize,
     /// Rooms at once.
     #[arg(long, env = "CHAT_ROOMS", default_value_t = 100_000, value_name = "N")]
     rooms: usize,
     /// Ids of ended rooms that are remembered.
-    #[arg(long, env = "CHAT_ENDED_ROOMS", default_value_t = 16_384, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_ENDED_ROOMS",
+        default_value_t = 16_384,
+        value_name = "N"
+    )]
     ended_rooms: usize,
     /// How long they are remembered.
     #[arg(long, env = "CHAT_ENDED_FOR", default_value = "1h", value_parser = duration, value_name = "TIME")]
     ended_for: Duration,
     /// Events that a room retains.
-    #[arg(long, env = "CHAT_LOG_EVENTS", default_value_t = 1024, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_LOG_EVENTS",
+        default_value_t = 1024,
+        value_name = "N"
+    )]
     log_events: usize,
     /// Bytes of encoded events that a room retains.
     #[arg(long, env = "CHAT_LOG_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
@@ -143,7 +220,12 @@ struct LimitFlags {
     #[arg(long, env = "CHAT_PRESENCE_WINDOW", default_value = "100ms", value_parser = duration, value_name = "TIME")]
     presence_window: Duration,
     /// Members up to which comings and goings are told by name.
-    #[arg(long, env = "CHAT_PRESENCE_MEMBERS", default_value_t = 200, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_PRESENCE_MEMBERS",
+        default_value_t = 200,
+        value_name = "N"
+    )]
     presence_members: usize,
     /// Commands of one connection.
     #[arg(long, env = "CHAT_COMMAND_RATE", default_value = "200/4s", value_parser = quota, value_name = "RATE")]
@@ -167,7 +249,12 @@ struct LimitFlags {
     #[arg(long, env = "CHAT_HASHES", default_value_t = 2, value_name = "N")]
     hashes: usize,
     /// Passwords waiting to be hashed.
-    #[arg(long, env = "CHAT_HASHES_WAITING", default_value_t = 64, value_name = "N")]
+    #[arg(
+        long,
+        env = "CHAT_HASHES_WAITING",
+        default_value_t = 64,
+        value_name = "N"
+    )]
     hashes_waiting: usize,
 }
 
@@ -183,7 +270,12 @@ impl Cli {
         if let Some(file) = &self.secret_file {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            secrets.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Into::into));
+            secrets.extend(
+                text.lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty())
+                    .map(Into::into),
+            );
         }
         if secrets.iter().any(|secret| secret.len() < 16) {
             return Err("a secret has at least 16 characters".into());
@@ -233,13 +325,19 @@ impl Cli {
             hashes_waiting: flags.hashes_waiting,
             ..Limits::default()
         };
-        if flags.no_limits { limits.without_rates() } else { limits }
+        if flags.no_limits {
+            limits.without_rates()
+        } else {
+            limits
+        }
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| "a time is like 500ms, 10s, 5m or 24h")?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "a time is like 500ms, 10s, 5m or 24h")?;
     match &text[digits.len()..] {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
@@ -262,7 +360,10 @@ mod tests {
     #[test]
     fn the_defaults_of_the_flags_are_those_of_the_engine() {
         let cli = Cli::parse_from(["standalone"]);
-        assert_eq!(format!("{:?}", cli.limits()), format!("{:?}", Limits::default()));
+        assert_eq!(
+            format!("{:?}", cli.limits()),
+            format!("{:?}", Limits::default())
+        );
     }
 
     #[test]

@@ -29,7 +29,11 @@ pub(crate) async fn answer(
         return app.ws.call(request).await;
     }
     let head = request.method() == Method::HEAD;
-    let method = if head { Method::GET } else { request.method().clone() };
+    let method = if head {
+        Method::GET
+    } else {
+        request.method().clone()
+    };
     let mut response = match (&method, path.as_str()) {
         (&Method::POST, "/api/rooms") => api::create(&app.chat, client, request).await,
         (&Method::GET, "/api/rooms") => {
@@ -47,9 +51,17 @@ pub(crate) async fn answer(
         (_, path) => not_allowed(path),
     };
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if head {
         *response.body_mut() = Body::default();
     }
@@ -63,19 +75,33 @@ pub(crate) fn respond(
 ) -> Response<Body> {
     let mut response = Response::new(Body::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
 fn not_allowed(path: &str) -> Response<Body> {
-    let known = page::exists(path) || path.starts_with("/api/rooms") || path.ends_with("yz") || path == "/healthz";
+    let known = page::exists(path)
+        || path.starts_with("/api/rooms")
+        || path.ends_with("yz")
+        || path == "/healthz";
     if !known {
         return with_status(StatusCode::NOT_FOUND, "not_found", "There is nothing here");
     }
-    let allow = if path == "/api/rooms" { "GET, HEAD, POST" } else { "GET, HEAD" };
-    let mut response =
-        with_status(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not with this method");
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    let allow = if path == "/api/rooms" {
+        "GET, HEAD, POST"
+    } else {
+        "GET, HEAD"
+    };
+    let mut response = with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "Not with this method",
+    );
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 

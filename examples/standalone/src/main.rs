@@ -35,7 +35,10 @@ fn run(cli: Cli) -> Result<(), String> {
             runtime
         }
     };
-    let runtime = runtime.enable_all().build().map_err(|error| format!("no runtime: {error}"))?;
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
     let served = runtime.block_on(server::run(cli));
     // What is still connected after the drain's deadline ends here.
     runtime.shutdown_background();
@@ -44,7 +47,9 @@ fn run(cli: Cli) -> Result<(), String> {
 
 fn log_to_stderr(cli: &Cli) {
     let filter = tracing_subscriber::EnvFilter::new(&cli.log);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

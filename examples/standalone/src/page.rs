@@ -12,9 +12,15 @@ pub(crate) fn file(path: &str) -> Response<Body> {
     };
     let mut response = respond(StatusCode::OK, kind, text);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
     response
 }
 
@@ -23,9 +29,18 @@ pub(crate) fn exists(path: &str) -> bool {
 }
 
 fn find(path: &str) -> Option<(&'static str, &'static str)> {
-    let is_room = path.strip_prefix("/r/").is_some_and(|room| !room.contains('/'));
-    let name = if path == "/" || is_room { "/index.html" } else { path.strip_prefix("/assets")? };
-    FILES.iter().find(|(file, ..)| *file == name).map(|(_, kind, text)| (*kind, *text))
+    let is_room = path
+        .strip_prefix("/r/")
+        .is_some_and(|room| !room.contains('/'));
+    let name = if path == "/" || is_room {
+        "/index.html"
+    } else {
+        path.strip_prefix("/assets")?
+    };
+    FILES
+        .iter()
+        .find(|(file, ..)| *file == name)
+        .map(|(_, kind, text)| (*kind, *text))
 }
 
 macro_rules! files {
@@ -39,7 +54,10 @@ const FILES: &[(&str, &str, &str)] = files! {
     "/style.css" as "text/css; charset=utf-8",
     "/app.js" as SCRIPT,
     "/chat-client.js" as SCRIPT,
+    "/dom.js" as SCRIPT,
     "/i18n.js" as SCRIPT,
+    "/log.js" as SCRIPT,
+    "/room.js" as SCRIPT,
 };
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 

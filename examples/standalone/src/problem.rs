@@ -29,7 +29,9 @@ pub(crate) fn problem(error: &Error) -> Response<Body> {
     };
     let mut response = with_status(status, error.code.as_str(), &error.message);
     if let Some(ms) = error.retry_after_ms() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
     }
     response
 }
@@ -37,7 +39,13 @@ pub(crate) fn problem(error: &Error) -> Response<Body> {
 /// A problem of HTTP itself.
 pub(crate) fn with_status(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or_default();
-    let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail, code };
+    let problem = Problem {
+        kind: "about:blank",
+        title,
+        status: status.as_u16(),
+        detail,
+        code,
+    };
     let json = serde_json::to_vec(&problem).expect("strings and a number");
     respond(status, "application/problem+json", json)
 }

@@ -26,7 +26,9 @@ pub(crate) struct App {
 
 /// Serves until a signal, then drains.
 pub(crate) async fn run(cli: Cli) -> Result<(), String> {
-    let mut chat = Chat::builder().limits(cli.limits()).open_rooms(!cli.closed_rooms);
+    let mut chat = Chat::builder()
+        .limits(cli.limits())
+        .open_rooms(!cli.closed_rooms);
     for secret in cli.secrets()? {
         chat = chat.secret(secret);
     }
@@ -42,10 +44,16 @@ pub(crate) async fn run(cli: Cli) -> Result<(), String> {
         proxies: Proxies(cli.trusted_proxies.clone()),
     });
 
-    let listener = listen(cli.listen).map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
+    let listener =
+        listen(cli.listen).map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on http://{addr}");
-    let accepting = tokio::spawn(accept(listener, app, cli.header_timeout(), cli.http_connections()));
+    let accepting = tokio::spawn(accept(
+        listener,
+        app,
+        cli.header_timeout(),
+        cli.http_connections(),
+    ));
 
     stop_signal().await?;
     tracing::info!(connections = chat.stats().connections, "draining");
@@ -84,7 +92,9 @@ async fn accept(listener: TcpListener, app: Arc<App>, header_timeout: Duration, 
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
         let app = Arc::clone(&app);
         tokio::spawn(async move {
             serve(socket, peer, app, header_timeout).await;
@@ -111,7 +121,10 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeou
 async fn stop_signal() -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let open = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
-    let (mut int, mut term) = (open(SignalKind::interrupt())?, open(SignalKind::terminate())?);
+    let (mut int, mut term) = (
+        open(SignalKind::interrupt())?,
+        open(SignalKind::terminate())?,
+    );
     tokio::select! {
         _ = int.recv() => {}
         _ = term.recv() => {}

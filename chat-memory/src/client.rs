@@ -120,6 +120,11 @@ impl Client {
         self.token.as_deref().expect("a welcome")
     }
 
+    /// The token of the last `welcome`, if there was one.
+    pub fn known_token(&self) -> Option<String> {
+        self.token.clone()
+    }
+
     /// A joined room.
     ///
     /// # Panics

@@ -10,11 +10,14 @@
 mod client;
 pub mod conformance;
 mod ledger;
-
+mod tasks;
+mod verdict;
 mod view;
 mod wire;
+mod world;
 
 pub use client::Client;
 pub use ledger::Ledger;
 pub use view::View;
 pub use wire::{ClientEnd, Received, ServerEnd, pair};
+pub use world::{Report, World};

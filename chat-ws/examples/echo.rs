@@ -51,7 +51,7 @@ fn answer(mut request: Request<Incoming>, config: Arc<Config>) -> Response<Full<
             tokio::spawn(async move {
                 if let Ok(upgraded) = upgrade.await {
                     let (socket, read_ahead) = Socket::unwrap(upgraded);
-                    echo(WebSocket::new(socket, read_ahead, config)).await;
+                    echo(WebSocket::new(socket, &read_ahead, config)).await;
                 }
             });
             response.map(|()| Full::default())

@@ -83,22 +83,24 @@ impl Closing {
         cx: &mut Context<'_>,
     ) -> bool {
         if !self.written {
-            return self.done(queue.poll_write(io, cx), |this| this.written = true);
+            let written = queue.poll_write(io, cx);
+            self.written = matches!(written, Poll::Ready(Ok(())));
+            return self.outcome(&written);
         }
         if !self.reply && !self.shut {
-            return self.done(Pin::new(io).poll_shutdown(cx), |this| this.shut = true);
+            let shut = Pin::new(io).poll_shutdown(cx);
+            self.shut = matches!(shut, Poll::Ready(Ok(())));
+            return self.outcome(&shut);
         }
         false
     }
 
-    fn done(&mut self, poll: Poll<io::Result<()>>, step: impl FnOnce(&mut Self)) -> bool {
-        match poll {
-            Poll::Ready(Ok(())) => step(self),
+    fn outcome(&mut self, poll: &Poll<io::Result<()>>) -> bool {
+        if matches!(poll, Poll::Ready(Err(_))) {
             // Nothing more can be said or heard.
-            Poll::Ready(Err(_)) => self.give_up(),
-            Poll::Pending => return false,
+            self.give_up();
         }
-        true
+        poll.is_ready()
     }
 
     fn give_up(&mut self) {

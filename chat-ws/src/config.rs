@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chat_core::Limits;
+
 /// Limits and times of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -13,7 +15,7 @@ pub struct Config {
     /// Silence of the peer after which it is sent a ping. 25 s by default.
     pub heartbeat: Duration,
     /// How long after that the peer may stay silent before it is closed with 4003. A message must
-    /// also arrive within `heartbeat + pong_timeout` of its first byte. 10 s by default.
+    /// also arrive within `heartbeat + pong_timeout` of its first byte. 12.5 s by default.
     pub pong_timeout: Duration,
     /// How long our own close waits for the peer's. 2 s by default.
     pub close_timeout: Duration,
@@ -25,15 +27,23 @@ pub struct Config {
     pub idle_frames: u32,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl From<&Limits> for Config {
+    /// What a transport of this engine has to keep to: its size of messages, its heartbeat, half of
+    /// that for the answer.
+    fn from(limits: &Limits) -> Self {
         Self {
-            message_bytes: 64 * 1024,
-            heartbeat: Duration::from_secs(25),
-            pong_timeout: Duration::from_secs(10),
+            message_bytes: limits.frame_bytes,
+            heartbeat: limits.heartbeat,
+            pong_timeout: limits.heartbeat / 2,
             close_timeout: Duration::from_secs(2),
             linger: Duration::from_secs(1),
             idle_frames: 500,
         }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::from(&Limits::default())
     }
 }

@@ -1,6 +1,5 @@
 //! Which web pages may connect.
 
-use http::Uri;
 use http::uri::Authority;
 
 /// Whose pages may open a WebSocket here (RFC 6455 §10.2; browsers apply no CORS to it).
@@ -61,17 +60,13 @@ impl<'a> Origin<'a> {
         if authority.contains(['/', '@', '?', '#']) {
             return None;
         }
-        let port = text.parse::<Uri>().ok()?.port_u16();
         // A port follows the last colon, unless that is within the brackets of an IPv6 address.
-        let host = match authority.rsplit_once(':') {
-            Some((host, digits)) if !digits.contains(']') => host,
-            _ => authority,
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port.parse().ok()?)),
+            _ => (authority, None),
         };
-        Some(Self {
-            scheme,
-            host,
-            port: port.or(default_port(scheme)),
-        })
+        let port = port.or(default_port(scheme));
+        Some(Self { scheme, host, port })
     }
 }
 

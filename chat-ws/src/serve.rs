@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chat_core::{Connection, Ticket};
 use hyper::upgrade::Upgraded;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +18,7 @@ use crate::websocket::WebSocket;
 pub fn serve_io<IO: AsyncRead + AsyncWrite + Unpin>(
     ticket: Ticket,
     io: IO,
-    read_ahead: Bytes,
+    read_ahead: &[u8],
     config: Arc<Config>,
 ) -> Connection<WebSocket<IO>> {
     ticket.serve(WebSocket::new(io, read_ahead, config))
@@ -35,5 +34,5 @@ pub fn serve_upgraded(
     config: Arc<Config>,
 ) -> Connection<WebSocket<Socket>> {
     let (socket, read_ahead) = Socket::unwrap(upgraded);
-    serve_io(ticket, socket, read_ahead, config)
+    serve_io(ticket, socket, &read_ahead, config)
 }

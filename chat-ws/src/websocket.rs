@@ -79,7 +79,7 @@ impl<IO> WebSocket<IO> {
     ///
     /// # Panics
     /// Outside of a tokio runtime with its time driver.
-    pub fn new(io: IO, read_ahead: Bytes, config: Arc<Config>) -> Self {
+    pub fn new(io: IO, read_ahead: &[u8], config: Arc<Config>) -> Self {
         let now = Instant::now();
         let mut socket = Self {
             io,
@@ -91,7 +91,7 @@ impl<IO> WebSocket<IO> {
             config,
         };
         if !read_ahead.is_empty() {
-            let (reading, input, _) = socket.take_in(&read_ahead, now);
+            let (reading, input, _) = socket.take_in(read_ahead, now);
             reading.keep(input);
         }
         socket

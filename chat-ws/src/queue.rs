@@ -39,12 +39,10 @@ impl Queue {
         self.bytes >= MAX_BYTES || self.chunks.len() >= MAX_CHUNKS
     }
 
-    /// Appends whole frames.
+    /// Appends whole frames, behind a pong that is due.
     pub(crate) fn push(&mut self, frames: Bytes) {
-        if !frames.is_empty() {
-            self.bytes += frames.len();
-            self.chunks.push_back(frames);
-        }
+        self.push_pong();
+        self.append(frames);
     }
 
     /// Appends a ping, unless one is waiting.
@@ -55,10 +53,24 @@ impl Queue {
         }
     }
 
-    /// Appends a close frame, after which no pong is due (RFC 6455 §5.5.1).
+    /// Appends a close frame, behind a pong that is due and may now be the second.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
-        self.pong = None;
+        self.has_pong = false;
         self.push(frame);
+    }
+
+    fn push_pong(&mut self) {
+        if let Some(pong) = self.pong.take_if(|_| !self.has_pong) {
+            self.has_pong = true;
+            self.append(pong);
+        }
+    }
+
+    fn append(&mut self, frames: Bytes) {
+        if !frames.is_empty() {
+            self.bytes += frames.len();
+            self.chunks.push_back(frames);
+        }
     }
 
     /// Returns memory that a burst has taken.
@@ -79,10 +91,7 @@ impl Queue {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if let Some(pong) = self.pong.take_if(|_| !self.has_pong) {
-                self.has_pong = true;
-                self.push(pong);
-            }
+            self.push_pong();
             let io = Pin::new(&mut *io);
             let written = match self.chunks.len() {
                 0 => {

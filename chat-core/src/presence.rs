@@ -157,7 +157,8 @@ impl Presence {
         }
         let count = roster.len();
         let nothing = joined.is_empty() && left.is_empty() && renamed.is_empty();
-        if nothing && (!counts_only || count == self.count) {
+        // A count alone says that the list has changed, even where one came and one went.
+        if nothing && !counts_only {
             return false;
         }
         self.version += 1;

@@ -442,7 +442,9 @@ export class RoomView {
       $('people-toggle').focus();
     };
     $('people-close').addEventListener('click', closePeople);
-    $('people').addEventListener('keydown', (event) => event.key === 'Escape' && closePeople());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) closePeople();
+    });
     $('scroll').addEventListener('click', closePeople);
 
     $('rename').addEventListener('click', () => {

@@ -335,6 +335,10 @@ impl Engine {
                     self.publish(room as usize, now);
                 }
             }
+            if self.totals.disconnected == self.clients.len() as u64 {
+                self.run.stalled = true;
+                break;
+            }
             if self.run.deliveries != moved || (self.in_flight == 0 && open) {
                 (moved_at, moved) = (now, self.run.deliveries);
             } else if now - moved_at > self.config.stall.as_nanos() as u64 {

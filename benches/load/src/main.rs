@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use load::engine::{Config, Engine, Offer, Plan, Run};
-use load::proc::{Cpu, raise_open_files, rss_kb};
+use load::proc::{Cpu, exact_timeouts, raise_open_files, rss_kb};
 use load::protocol::{Protocol, Raw, Size, TOKEN_LEN};
 use load::report::{Percentiles, Report, RunReport, Setup, curve};
 
@@ -320,6 +320,7 @@ fn measure(args: &Args) -> io::Result<Report> {
     {
         eprintln!("load: only {limit} files may be open; expect failing connections");
     }
+    exact_timeouts();
     let server = Server(args.pid.map(|pid| pid.to_string()));
     let mut engine = Engine::new(config)?;
 

@@ -472,7 +472,7 @@ fn plot(
                 let _ = write!(svg, "<circle cx={x:.1} cy={y:.1} r=3 fill=\"{colour}\"/>");
             }
         }
-        let at = LEFT + i as f64 * 130.0;
+        let at = LEFT + i as f64 * 150.0;
         let _ = write!(
             svg,
             "<polyline points=\"{line}\" fill=none stroke=\"{colour}\" stroke-width=2 />\

@@ -151,6 +151,35 @@ test('a cut wire loses nothing and doubles nothing', async () => {
   }
 });
 
+test('after a restart that forgot everything the talk goes on, and the break is shown', async () => {
+  const room = freshRoom();
+  const old = await serve();
+  const line = await wire(old.url);
+  const mina = await Person.arrive(browser);
+  let anew;
+  try {
+    await mina.enter(at(room, line.url), 'Mina');
+    await mina.say('before');
+    await mina.sees('before');
+    line.cut();
+    await old.stop();
+    await mina.page.locator('#banner').waitFor();
+    await mina.say('meanwhile');
+    anew = await serve();
+    line.mend(anew.url);
+    await mina.sees('meanwhile');
+    assert.deepEqual(await mina.page.locator('#list > *').evaluateAll((nodes) => nodes.map((node) => node.querySelector('.text')?.textContent ?? node.textContent)),
+      ['before', 'Some messages could not be recovered.', 'meanwhile']);
+    await mina.seesNames('Mina');
+    assert.equal(await mina.page.locator('#unsent > *').count(), 0);
+  } finally {
+    await mina.leave();
+    line.stop();
+    await old.stop();
+    await anew?.stop();
+  }
+});
+
 scene('a password is asked for, refused, and taken', async (arrive) => {
   const [mina, joon] = [await arrive(), await arrive()];
   await mina.page.goto(server.url);

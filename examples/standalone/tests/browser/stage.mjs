@@ -33,7 +33,7 @@ export async function serve(...flags) {
 
 /** A wire to the server that can be cut, and that then refuses until it is mended. */
 export async function wire(target) {
-  const { port } = new URL(target);
+  let { port } = new URL(target);
   const open = new Set();
   let cut = false;
   const server = createServer((near) => {
@@ -60,7 +60,11 @@ export async function wire(target) {
       cut = true;
       for (const socket of open) socket.destroy();
     },
-    mend() { cut = false; },
+    /** Perhaps to another server than before. */
+    mend(url = target) {
+      ({ port } = new URL(url));
+      cut = false;
+    },
     stop() {
       this.cut();
       server.close();

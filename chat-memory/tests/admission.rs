@@ -1,0 +1,315 @@
+//! Who is let in.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chat_core::{Create, Limits, MemberId};
+use chat_memory::{Client, Ledger};
+use common::*;
+use serde_json::{Value, json};
+
+fn join(room: &str) -> Value {
+    json!({"type": "join", "room": room})
+}
+
+fn id(client: &Client, room: &str) -> MemberId {
+    MemberId::parse(&client.view(room).me).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn twice_as_many_as_seats_fill_the_room_exactly() {
+    let chat = chat();
+    room(
+        &chat,
+        "r",
+        Create {
+            capacity: Some(7),
+            ..Create::default()
+        },
+    )
+    .await;
+    let mut clients: Vec<Client> = (0..14).map(|_| Client::connect(&chat)).collect();
+    let ids: Vec<u64> = clients
+        .iter_mut()
+        .map(|client| client.command(join("r")))
+        .collect();
+    let mut told = Vec::new();
+    for (client, id) in clients.iter_mut().zip(ids) {
+        told.push(client.reply(id).await.unwrap());
+    }
+    assert_eq!(only(&told, "joined").len(), 7);
+    assert_eq!(
+        each(&only(&told, "error"), "code"),
+        vec![json!("room_full"); 7]
+    );
+    // One seat becomes free, one is let in.
+    let n = told
+        .iter()
+        .position(|reply| reply["type"] == "joined")
+        .unwrap();
+    clients[n].done(json!({"type": "leave", "room": "r"})).await;
+    let mut late = Client::connect(&chat);
+    late.join("r").await;
+    assert_eq!(clients[n].refused(join("r")).await, "room_full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_interleaving_of_threads_seats_one_too_many() {
+    let chat = Arc::new(chat_with(|limits| limits.grace = secs(60)));
+    room(
+        &chat,
+        "r",
+        Create {
+            capacity: Some(3),
+            ..Create::default()
+        },
+    )
+    .await;
+    let seated = Arc::new(AtomicI64::new(0));
+    let visitors: Vec<_> = (0..16)
+        .map(|_| {
+            let (chat, seated) = (Arc::clone(&chat), Arc::clone(&seated));
+            tokio::spawn(async move {
+                let mut admitted = 0;
+                let mut client = Client::connect_with(&chat, usize::MAX, Ledger::default());
+                for _ in 0..60 {
+                    if client.ask(join("r")).await["type"] != "joined" {
+                        continue;
+                    }
+                    admitted += 1;
+                    let now = seated.fetch_add(1, Ordering::SeqCst) + 1;
+                    assert!(now <= 3, "{now} are seated");
+                    seated.fetch_sub(1, Ordering::SeqCst);
+                    client.done(json!({"type": "leave", "room": "r"})).await;
+                }
+                admitted
+            })
+        })
+        .collect();
+    let mut admitted = 0;
+    for visitor in visitors {
+        admitted += visitor.await.unwrap();
+    }
+    assert!(admitted >= 16, "hardly anybody was let in: {admitted}");
+    assert_eq!(chat.room("r").info().unwrap().count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_come_in_the_order_of_the_checks() {
+    let chat = builder().open_rooms(false).build();
+    let create = Create {
+        capacity: Some(2),
+        password: Some("sesame".into()),
+        ..Create::default()
+    };
+    room(&chat, "r", create).await;
+    let knock = |password: Value, nickname: &str| json!({"type": "join", "room": "r", "password": password, "nickname": nickname});
+    let mut ann = Client::connect(&chat);
+    ann.done(knock(json!("sesame"), "Ann")).await;
+    let mut ben = Client::connect(&chat);
+    ben.done(knock(json!("sesame"), "Ben")).await;
+    chat.room("r").ban(id(&ben, "r"), None, None).unwrap();
+    ben.event("removed").await;
+    let mut dan = Client::connect(&chat);
+    dan.done(knock(json!("sesame"), "Dan")).await;
+
+    let mut eve = Client::connect(&chat);
+    assert_eq!(eve.refused(join("a b")).await, "bad_room");
+    assert_eq!(eve.refused(join("elsewhere")).await, "room_not_found");
+    assert_eq!(ben.refused(knock(json!("wrong"), "Ann")).await, "banned");
+    assert_eq!(
+        eve.refused(knock(Value::Null, "Ann")).await,
+        "password_required"
+    );
+    assert_eq!(
+        eve.refused(knock(json!("wrong"), "Ann")).await,
+        "wrong_password"
+    );
+    assert_eq!(
+        eve.refused(knock(json!("sesame"), "ann")).await,
+        "nickname_taken"
+    );
+    assert_eq!(
+        eve.refused(knock(json!("sesame"), "Eve")).await,
+        "room_full"
+    );
+    assert_eq!(
+        ann.refused(knock(json!("wrong"), "Ben")).await,
+        "already_joined"
+    );
+    chat.room("r").close(None).unwrap();
+    assert_eq!(
+        ben.refused(knock(json!("wrong"), "Ann")).await,
+        "room_expired"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_refusal_leaves_no_trace() {
+    let chat = chat();
+    room(
+        &chat,
+        "r",
+        Create {
+            password: Some("sesame".into()),
+            ..Create::default()
+        },
+    )
+    .await;
+    let mut eve = Client::connect(&chat);
+    eve.refused(join("r")).await;
+    eve.refused(json!({"type": "join", "room": "r", "password": "wrong"}))
+        .await;
+    for command in ["send", "history", "members", "typing", "leave"] {
+        let command = json!({"type": command, "room": "r", "text": "x", "active": true});
+        assert_eq!(eve.refused(command).await, "not_joined");
+    }
+    assert_eq!(chat.room("r").info().unwrap().count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_creator_and_whoever_was_let_in_need_no_password() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    let created = ann
+        .done(json!({"type": "create", "room": "r", "password": "sesame"}))
+        .await;
+    assert_eq!(created["room"]["has_password"], true);
+    assert_eq!(created["room"]["count"], 0);
+    ann.join("r").await;
+    let mut ben = Client::connect(&chat);
+    ben.done(json!({"type": "join", "room": "r", "password": "sesame"}))
+        .await;
+    ben.done(json!({"type": "leave", "room": "r"})).await;
+    ben.end().cut();
+    ben.reconnect(&chat);
+    ben.hello().await;
+    ben.join("r").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_are_limited_and_then_the_right_one_too() {
+    let defaults = Limits::default();
+    let chat = chat_with(|limits| {
+        limits.passwords_per_room = defaults.passwords_per_room;
+        limits.passwords_per_address = defaults.passwords_per_address;
+    });
+    room(
+        &chat,
+        "r",
+        Create {
+            password: Some("sesame".into()),
+            ..Create::default()
+        },
+    )
+    .await;
+    let knock = |password: &str| json!({"type": "join", "room": "r", "password": password});
+    let mut inside = Client::connect(&chat);
+    inside.done(knock("sesame")).await;
+    inside.done(json!({"type": "leave", "room": "r"})).await;
+    let mut eve = Client::connect(&chat);
+    for _ in 0..5 {
+        assert_eq!(eve.refused(knock("barley")).await, "wrong_password");
+    }
+    let limited = eve.ask(knock("sesame")).await;
+    assert_eq!(limited["code"], "rate_limited");
+    let wait = limited["retry_after_ms"].as_u64().unwrap();
+    assert!(wait > 0, "{limited}");
+    // A right password is no try, and who was let in is not asked.
+    inside.done(knock("barley")).await;
+    pass(ms(wait - 1)).await;
+    assert_eq!(eve.refused(knock("sesame")).await, "rate_limited");
+    pass(ms(1)).await;
+    eve.done(knock("sesame")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_seat_in_a_full_room_survives_a_refresh() {
+    let chat = chat_with(|limits| limits.grace = secs(10));
+    room(
+        &chat,
+        "r",
+        Create {
+            capacity: Some(2),
+            ..Create::default()
+        },
+    )
+    .await;
+    let mut ann = Client::connect(&chat);
+    let before = ann.join("r").await;
+    let _ben = member(&chat, "r", "Ben").await;
+    let mut carl = Client::connect(&chat);
+    ann.end().cut();
+    pass(secs(9)).await;
+    assert_eq!(carl.refused(join("r")).await, "room_full");
+    ann.reconnect(&chat);
+    ann.hello().await;
+    assert_eq!(ann.rejoin("r").await["you"], before["you"]);
+    pass(secs(20)).await;
+    assert_eq!(carl.refused(join("r")).await, "room_full");
+    // Once the grace is over the seat is anybody's.
+    ann.end().cut();
+    pass(secs(10)).await;
+    carl.join("r").await;
+    ann.reconnect(&chat);
+    ann.hello().await;
+    assert_eq!(ann.refused(join("r")).await, "room_full");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_kicked_hears_nothing_more_and_may_come_back() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    ben.join("other").await;
+    ann.say("r", "before").await;
+    assert!(chat.room("r").kick(id(&ben, "r"), Some("enough")).unwrap());
+    assert!(!chat.room("r").kick(id(&ben, "r"), None).unwrap());
+    ann.say("r", "after").await;
+    let heard = ben.rest().await;
+    assert_eq!(each(&only(&heard, "message"), "text"), ["before"]);
+    let removed = only(&heard, "removed");
+    assert_eq!(
+        (&removed[0]["reason"], &removed[0]["text"]),
+        (&json!("kicked"), &json!("enough"))
+    );
+    assert_eq!(heard.last().unwrap()["type"], "removed");
+    let send = json!({"type": "send", "room": "r", "text": "x"});
+    assert_eq!(ben.refused(send).await, "not_joined");
+    ben.say("other", "still here").await;
+    assert_eq!(ben.rejoin("r").await["recovered"], true);
+    assert_eq!(ben.event("message").await["text"], "still here");
+    assert_eq!(ben.event("message").await["text"], "after");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
+    let chat = chat();
+    let mut ben = member(&chat, "r", "Ben").await;
+    let who = id(&ben, "r");
+    chat.room("r").ban(who, Some(secs(60)), None).unwrap();
+    let removed = ben.event("removed").await;
+    assert_eq!(
+        (&removed["reason"], &removed["until"]),
+        (&json!("banned"), &json!(START + 60_000))
+    );
+    let refusal = ben.ask(join("r")).await;
+    assert_eq!(
+        (&refusal["code"], &refusal["retry_after_ms"]),
+        (&json!("banned"), &json!(60_000))
+    );
+    ben.reconnect(&chat);
+    ben.hello().await;
+    pass(ms(59_999)).await;
+    assert_eq!(ben.refused(join("r")).await, "banned");
+    pass(ms(1)).await;
+    ben.join("r").await;
+    chat.room("r").ban(who, None, None).unwrap();
+    assert_eq!(ben.event("removed").await.get("until"), None);
+    pass(secs(3600)).await;
+    assert_eq!(ben.refused(join("r")).await, "banned");
+    chat.room("r").unban(who).unwrap();
+    ben.join("r").await;
+}

@@ -1,0 +1,215 @@
+//! Coming back: each verdict on a position.
+
+mod common;
+
+use chat_core::{Chat, Create, HistoryFrom};
+use chat_memory::Client;
+use common::*;
+use serde_json::{Value, json};
+
+/// Joins with a position, over a new connection under the old token.
+async fn back(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value {
+    client.end().cut();
+    client.reconnect(chat);
+    client.hello().await;
+    let since = json!({"epoch": epoch, "seq": seq});
+    client
+        .done(json!({"type": "join", "room": "r", "since": since}))
+        .await
+}
+
+async fn texts(client: &mut Client) -> Vec<String> {
+    let heard = only(&client.rest().await, "message");
+    heard
+        .iter()
+        .map(|message| message["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    let seq = ann.say("r", "seen").await;
+    ben.event("message").await;
+    ben.end().cut();
+    ann.say("r", "one").await;
+    chat.room("r").announce("two").await.unwrap();
+    let epoch = ann.view("r").epoch.clone();
+    let joined = back(&mut ben, &chat, &epoch, seq).await;
+    assert_eq!(
+        (&joined["recovered"], &joined["messages"], &joined["seq"]),
+        (&json!(true), &json!([]), &json!(3))
+    );
+    ann.say("r", "three").await;
+    let heard = ben.rest().await;
+    let said: Vec<&Value> = heard
+        .iter()
+        .filter(|event| event.get("seq").is_some())
+        .collect();
+    let said: Vec<_> = said
+        .iter()
+        .map(|event| (&event["type"], &event["text"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (&json!("message"), &json!("one")),
+            (&json!("notice"), &json!("two")),
+            (&json!("message"), &json!("three"))
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_missed_is_a_success_too() {
+    let chat = chat();
+    let mut ben = Client::connect(&chat);
+    let joined = ben.join("r").await;
+    let epoch = joined["epoch"].as_str().unwrap().to_owned();
+    assert_eq!(joined["seq"], 0);
+    // Before anything was said, and again afterwards, twice in a row.
+    for said in ["one", "two"] {
+        let at = ben.view("r").seq;
+        let joined = back(&mut ben, &chat, &epoch, at).await;
+        assert_eq!(joined["recovered"], true, "{joined}");
+        assert!(texts(&mut ben).await.is_empty());
+        ben.say("r", said).await;
+        assert_eq!(texts(&mut ben).await, [said]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_connection_of_long_ago_is_recovered() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = Client::connect(&chat);
+    let joined = ben.join("r").await;
+    pass(secs(3600)).await;
+    ben.end().cut();
+    pass(secs(3600)).await;
+    ann.say("r", "hi").await;
+    let epoch = joined["epoch"].as_str().unwrap().to_owned();
+    assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], true);
+    assert_eq!(texts(&mut ben).await, ["hi"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_epoch_and_a_future_position_are_not_recovered() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    for n in 1..=60 {
+        ann.say("r", &n.to_string()).await;
+    }
+    let epoch = ann.view("r").epoch.clone();
+    let mut ben = Client::connect(&chat);
+    ben.join("r").await;
+    for (epoch, seq) in [
+        ("", 3),
+        ("0123456789abcdef", 3),
+        (&epoch, 61),
+        (&epoch, (1 << 53) - 1),
+    ] {
+        let joined = back(&mut ben, &chat, epoch, seq).await;
+        assert_eq!(joined["recovered"], false, "{epoch} {seq}");
+        let recent = joined["messages"].as_array().unwrap();
+        assert_eq!((recent.len(), &recent[49]["seq"]), (50, &json!(60)));
+        assert!(texts(&mut ben).await.is_empty());
+    }
+    // A room that ended and was made again is another life.
+    let other = ann.join("other").await["epoch"].clone();
+    assert_ne!(other, epoch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_edge_of_what_is_retained() {
+    let chat = chat_with(|limits| limits.log_events = 10);
+    let mut ann = member(&chat, "r", "Ann").await;
+    for n in 1..=25 {
+        ann.say("r", &n.to_string()).await;
+    }
+    let epoch = ann.view("r").epoch.clone();
+    let mut ben = Client::connect(&chat);
+    ben.join("r").await;
+    // 16 to 25 are retained: who saw 15 misses nothing.
+    assert_eq!(back(&mut ben, &chat, &epoch, 15).await["recovered"], true);
+    let all: Vec<String> = (16..=25).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&mut ben).await, all);
+    let joined = back(&mut ben, &chat, &epoch, 14).await;
+    assert_eq!(joined["recovered"], false);
+    assert_eq!(joined["messages"].as_array().unwrap().len(), 10);
+    assert!(texts(&mut ben).await.is_empty(), "a part of the gap");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    for n in 1..=120 {
+        ann.say("r", &n.to_string()).await;
+    }
+    let count = |joined: &Value| joined["messages"].as_array().unwrap().len();
+    for (asked, told) in [
+        (Value::Null, 0),
+        (json!(0), 0),
+        (json!(7), 7),
+        (json!(5000), 100),
+    ] {
+        let mut ben = Client::connect(&chat);
+        let joined = ben
+            .done(json!({"type": "join", "room": "r", "history": asked}))
+            .await;
+        assert_eq!(count(&joined), told, "{asked}");
+        assert_eq!(joined["recovered"], false);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_for_those_who_were_there_gives_nothing_of_before() {
+    let chat = chat();
+    let create = Create {
+        history_from: HistoryFrom::Join,
+        ..Create::default()
+    };
+    room(&chat, "r", create).await;
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.say("r", "secret").await;
+    let epoch = ann.view("r").epoch.clone();
+    let mut ben = Client::connect(&chat);
+    let since = json!({"epoch": epoch, "seq": 0});
+    let joined = ben
+        .done(json!({"type": "join", "room": "r", "since": since, "history": 50}))
+        .await;
+    assert_eq!(
+        (&joined["recovered"], &joined["messages"]),
+        (&json!(false), &json!([]))
+    );
+    ann.say("r", "for both").await;
+    let page = ben.done(json!({"type": "history", "room": "r"})).await;
+    assert_eq!(
+        each(page["messages"].as_array().unwrap(), "text"),
+        ["for both"]
+    );
+    assert_eq!(page["more"], false);
+    // What was said while it was away is its to read: its first admission counts.
+    ben.done(json!({"type": "leave", "room": "r"})).await;
+    ann.say("r", "meanwhile").await;
+    assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], false);
+    let joined = back(&mut ben, &chat, &epoch, 1).await;
+    assert_eq!(joined["recovered"], true);
+    assert_eq!(texts(&mut ben).await, ["for both", "meanwhile"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_in_one_room_shows_nothing_of_another() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.join("secret").await;
+    ann.say("secret", "x").await;
+    let secret = ann.view("secret").epoch.clone();
+    let mut ben = Client::connect(&chat);
+    ben.hello().await;
+    assert_eq!(back(&mut ben, &chat, &secret, 0).await["recovered"], false);
+    assert!(texts(&mut ben).await.is_empty());
+}

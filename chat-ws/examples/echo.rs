@@ -25,6 +25,7 @@ async fn main() -> std::io::Result<()> {
     eprintln!("echoing on ws://{address}");
     let mut config = Config::default();
     config.message_bytes = 64 << 20;
+    config.idle_frames = u32::MAX;
     config.pong_timeout = Duration::from_secs(60);
     let config = Arc::new(config);
     loop {

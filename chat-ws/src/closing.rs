@@ -131,7 +131,7 @@ impl Closing {
     /// Looks for the peer's close frame in what its parser has kept, or in new `input`. True once
     /// there is nothing more to wait for.
     pub(crate) fn seek_reply(&mut self, reading: &mut Reading, input: Option<&[u8]>) -> bool {
-        let (mut pong, mut frames): (Option<Bytes>, _) = (None, u32::MAX);
+        let (mut pong, mut frames) = (|_: Bytes| (), u32::MAX);
         let mut input = input;
         while self.reply {
             let step = match &mut input {

@@ -11,20 +11,23 @@ use tokio::io::AsyncWrite;
 /// Whole frames in the order of writing, shared and not copied.
 ///
 /// Holds less than [`MAX_BYTES`] in less than [`MAX_CHUNKS`] chunks before the last push is refused
-/// room for another, and besides at most one ping and two pongs, the second of which is always the
+/// room for another, and besides at most one ping and 17 pongs, the last of which is always the
 /// newest (RFC 6455 §5.5.3). Once grown to its few chunks it allocates nothing.
 #[derive(Default)]
 pub(crate) struct Queue {
     chunks: VecDeque<Bytes>,
     bytes: usize,
-    /// A pong that waits for the one among `chunks` to be written.
-    pub(crate) pong: Option<Bytes>,
-    has_pong: bool,
+    /// The newest pong, while there are enough among `chunks`.
+    pong: Option<Bytes>,
+    /// Pongs among `chunks`, or already written while others are not.
+    pongs: u8,
     has_ping: bool,
     /// Whether the stream may hold back what it was given.
     unflushed: bool,
 }
 
+/// Pongs that wait beside the newest: as many as an honest client's pings might at once.
+const MAX_PONGS: u8 = 16;
 /// Bytes from which on the queue is full.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// Chunks from which on the queue is full.
@@ -39,10 +42,12 @@ impl Queue {
         self.bytes >= MAX_BYTES || self.chunks.len() >= MAX_CHUNKS
     }
 
-    /// Appends whole frames, behind a pong that is due.
+    /// Appends whole frames.
     pub(crate) fn push(&mut self, frames: Bytes) {
-        self.push_pong();
-        self.append(frames);
+        if !frames.is_empty() {
+            self.bytes += frames.len();
+            self.chunks.push_back(frames);
+        }
     }
 
     /// Appends a ping, unless one is waiting.
@@ -53,24 +58,21 @@ impl Queue {
         }
     }
 
-    /// Appends a close frame, behind a pong that is due and may now be the second.
+    /// Appends a pong; where many wait, it only takes the place of the last one.
+    pub(crate) fn push_pong(&mut self, pong: Bytes) {
+        if self.pongs < MAX_PONGS {
+            self.pongs += 1;
+            self.push(pong);
+        } else {
+            self.pong = Some(pong);
+        }
+    }
+
+    /// Appends a close frame, behind the last pong.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
-        self.has_pong = false;
+        let pong = self.pong.take().unwrap_or_default();
+        self.push(pong);
         self.push(frame);
-    }
-
-    fn push_pong(&mut self) {
-        if let Some(pong) = self.pong.take_if(|_| !self.has_pong) {
-            self.has_pong = true;
-            self.append(pong);
-        }
-    }
-
-    fn append(&mut self, frames: Bytes) {
-        if !frames.is_empty() {
-            self.bytes += frames.len();
-            self.chunks.push_back(frames);
-        }
     }
 
     /// Returns memory that a burst has taken.
@@ -91,7 +93,9 @@ impl Queue {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            self.push_pong();
+            if let Some(pong) = self.pong.take_if(|_| self.pongs < MAX_PONGS) {
+                self.push_pong(pong);
+            }
             let io = Pin::new(&mut *io);
             let written = match self.chunks.len() {
                 0 => {
@@ -128,7 +132,7 @@ impl Queue {
             written -= front.len();
             self.chunks.pop_front();
         }
-        self.has_pong = false;
+        self.pongs = 0;
         self.has_ping = false;
     }
 }

@@ -25,7 +25,7 @@ use crate::scratch;
 ///
 /// **Memory.** An idle connection holds no buffer and no parser: it is read into a buffer of its
 /// thread, and has a parser from the first byte of a message to the last. At most 64 KiB in 32
-/// chunks, and one `start_send` over that, wait to be written, with one ping and two pongs; a
+/// chunks, and one `start_send` over that, wait to be written, with one ping and 17 pongs; a
 /// message under way takes at most [`Config::message_bytes`].
 ///
 /// **Reading.** The stream gives whole messages; it answers pings and closes by itself, whether or
@@ -196,7 +196,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, End>> {
         let mut frames = FRAMES;
         if let Some(reading) = &mut self.reading {
-            let step = reading.step_kept(&mut self.queue.pong, &mut frames);
+            let step = reading.step_kept(&mut |pong| self.queue.push_pong(pong), &mut frames);
             match self.follow(step, Instant::now) {
                 Some(Taken::Message(message)) => return Poll::Ready(Ok(message)),
                 Some(Taken::Closing) => return Poll::Ready(Err(End::Closing)),
@@ -238,7 +238,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             return Some(Taken::Closing);
         }
         let reading = self.reading.as_mut()?;
-        let step = reading.step(&mut input, &mut self.queue.pong, frames);
+        let step = reading.step(&mut input, &mut |pong| self.queue.push_pong(pong), frames);
         reading.keep(input);
         self.follow(step, || now)
     }

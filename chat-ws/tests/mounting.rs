@@ -159,8 +159,10 @@ async fn pages_of_other_origins_are_refused() {
 
 #[tokio::test]
 async fn limits_of_connections_are_answered_before_the_upgrade() {
-    let mut limits = Limits::default();
-    limits.connections = 1;
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
     let chat = Chat::builder().limits(limits).build();
     let address = serve_axum(&chat).await;
     let (first, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws"))
@@ -199,8 +201,10 @@ async fn a_server_that_cannot_upgrade_gets_no_101() {
 
 #[tokio::test]
 async fn the_host_says_whose_connection_it_is() {
-    let mut limits = Limits::default();
-    limits.connections_per_address = 1;
+    let limits = Limits {
+        connections_per_address: 1,
+        ..Limits::default()
+    };
     let chat = Chat::builder().limits(limits).build();
     let (listener, address) = bind().await;
     let service = service(chat);

@@ -52,7 +52,10 @@ fn answer(mut request: Request<Incoming>, config: Arc<Config>) -> Response<Full<
             tokio::spawn(async move {
                 if let Ok(upgraded) = upgrade.await {
                     let (socket, read_ahead) = Socket::unwrap(upgraded);
-                    echo(WebSocket::new(socket, &read_ahead, config)).await;
+                    let socket = WebSocket::new(socket, &read_ahead, config);
+                    // Even empty it pins the server's read buffer.
+                    drop(read_ahead);
+                    echo(socket).await;
                 }
             });
             response.map(|()| Full::default())

@@ -38,6 +38,7 @@ try {
   await joon.page.locator('#text').pressSequentially('And');
   await mina.page.locator('#typing bdi').waitFor();
   await mina.page.locator('#text').fill('Perfect, thank you');
+  await mina.page.mouse.move(0, 0);
   await mina.page.screenshot({ path, animations: 'disabled' });
 } finally {
   await browser.close();

@@ -44,6 +44,7 @@ mod room;
 mod roster;
 mod serve;
 mod session;
+mod stir;
 mod text;
 mod ticket;
 mod timekeeper;

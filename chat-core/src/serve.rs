@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::Sleep;
 
 use crate::session::{Session, Work};
+use crate::stir::Stir;
 use crate::ticket::Ticket;
 use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
@@ -22,6 +24,13 @@ pub struct Connection<T: Transport> {
     /// The write deadline, while the transport does not take what it is given.
     stall: Option<Pin<Box<Sleep>>>,
     closing: Option<Close>,
+    /// The transport may have commands although it has not said so.
+    more: bool,
+    stir: Arc<Stir>,
+    /// `stir` as a waker: what the transport is polled with.
+    waker: Waker,
+    /// The task that `stir` wakes.
+    task: Option<Waker>,
 }
 
 impl<T: Transport> Connection<T> {
@@ -31,12 +40,18 @@ impl<T: Transport> Connection<T> {
             let now = session.ticket.engine.clock.now();
             session.greet(now);
         }
+        let stir = Stir::new();
+        let waker = Waker::from(Arc::clone(&stir));
         Self {
             transport,
             session,
             work: None,
             stall: None,
             closing: None,
+            more: true,
+            stir,
+            waker,
+            task: None,
         }
     }
 
@@ -48,15 +63,15 @@ impl<T: Transport> Connection<T> {
                 return self.poll_closed(cx).map(|()| close);
             }
             self.go_on(cx);
-            let stalled = match self.deliver(cx) {
+            let stalled = match self.deliver() {
                 Ok(stalled) => stalled,
                 Err(error) => return Poll::Ready(broken::<T>(&error)),
             };
             if let Some(close) = self.session.ending().cloned().filter(|_| !stalled) {
-                self.say_goodbye(cx, close);
+                self.say_goodbye(close);
                 continue;
             }
-            match self.listen(cx) {
+            match self.listen() {
                 // What the commands of this turn have made is sent in the next, after those of everybody else who was heard
                 // in this one: busy rooms are then delivered in fewer and larger writes.
                 Ok(1..) => {
@@ -92,11 +107,12 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends what there is, in one flush. True if the transport does not take it all now.
-    fn deliver(&mut self, cx: &mut Context<'_>) -> Result<bool, T::Error> {
+    fn deliver(&mut self) -> Result<bool, T::Error> {
+        let mut cx = Context::from_waker(&self.waker);
         let mut transport = Pin::new(&mut self.transport);
         let mut stalled = false;
         loop {
-            if transport.as_mut().poll_ready(cx)?.is_pending() {
+            if transport.as_mut().poll_ready(&mut cx)?.is_pending() {
                 stalled = true;
                 break;
             }
@@ -105,7 +121,7 @@ impl<T: Transport> Connection<T> {
             };
             transport.as_mut().start_send(Outgoing::Frames(frames))?;
         }
-        stalled |= transport.poll_flush(cx)?.is_pending();
+        stalled |= transport.poll_flush(&mut cx)?.is_pending();
         if !stalled {
             self.stall = None;
         }
@@ -113,13 +129,18 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Takes commands, a few at a time so that no peer keeps the task to itself. Gives their number.
-    fn listen(&mut self, cx: &mut Context<'_>) -> Result<usize, Close> {
+    fn listen(&mut self) -> Result<usize, Close> {
+        if !self.stir.take() && !self.more {
+            return Ok(0);
+        }
+        self.more = true;
+        let mut cx = Context::from_waker(&self.waker);
         for heard in 0..COMMANDS {
             // A command that waits keeps those behind it waiting, and so do replies that are not taken.
             if self.work.is_some() || self.session.is_full() {
                 return Ok(heard);
             }
-            match Pin::new(&mut self.transport).poll_next(cx) {
+            match Pin::new(&mut self.transport).poll_next(&mut cx) {
                 Poll::Ready(Some(Ok(Incoming::Text(text)))) => {
                     let now = self.session.ticket.engine.clock.now();
                     self.work = self.session.receive(&text, now);
@@ -132,15 +153,19 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(None) => {
                     return Err(Close::new(CloseCode::NORMAL, "the peer has gone"));
                 }
-                Poll::Pending => return Ok(heard),
+                Poll::Pending => {
+                    self.more = false;
+                    return Ok(heard);
+                }
             }
         }
         Ok(COMMANDS)
     }
 
-    fn say_goodbye(&mut self, cx: &mut Context<'_>, close: Close) {
+    fn say_goodbye(&mut self, close: Close) {
+        let mut cx = Context::from_waker(&self.waker);
         let mut transport = Pin::new(&mut self.transport);
-        if matches!(transport.as_mut().poll_ready(cx), Poll::Ready(Ok(()))) {
+        if matches!(transport.as_mut().poll_ready(&mut cx), Poll::Ready(Ok(()))) {
             let _ = transport.start_send(Outgoing::Close(close.clone()));
         }
         self.session.close(self.session.ticket.engine.clock.now());
@@ -149,7 +174,11 @@ impl<T: Transport> Connection<T> {
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if Pin::new(&mut self.transport).poll_close(cx).is_ready() {
+        let mut transport_cx = Context::from_waker(&self.waker);
+        if Pin::new(&mut self.transport)
+            .poll_close(&mut transport_cx)
+            .is_ready()
+        {
             return Poll::Ready(());
         }
         self.poll_stall(cx)
@@ -169,6 +198,14 @@ impl<T: Transport> Future for Connection<T> {
     type Output = Close;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Close> {
+        if !self
+            .task
+            .as_ref()
+            .is_some_and(|task| task.will_wake(cx.waker()))
+        {
+            self.task = Some(cx.waker().clone());
+            self.stir.follow(cx.waker());
+        }
         let close = std::task::ready!(self.turn(cx));
         let now = self.session.ticket.engine.clock.now();
         self.session.close(now);
@@ -189,5 +226,5 @@ fn broken<T: Transport>(error: &T::Error) -> Close {
     Close::new(CloseCode::NORMAL, "the connection broke")
 }
 
-/// Commands taken in one turn.
-const COMMANDS: usize = 32;
+/// Commands taken in one turn: what usually fits in one read. Those of one turn are delivered together.
+const COMMANDS: usize = 128;

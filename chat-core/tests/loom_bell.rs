@@ -1,0 +1,103 @@
+//! Every interleaving of publishers with a reader that falls asleep, under the C11 memory model:
+//! `RUSTFLAGS="--cfg loom" cargo test -p chat-core --test loom_bell --release`.
+
+#![cfg(loom)]
+
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use chat_core::loom_parts::Bell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use loom::thread;
+
+/// What a bell does for the model: so that a wrong one can take its place.
+trait Ring: Send + Sync + 'static {
+    fn ring(&self) -> Option<Waker>;
+    fn arm(&self, waker: &Waker);
+}
+
+impl Ring for Bell {
+    fn ring(&self) -> Option<Waker> {
+        Bell::ring(self)
+    }
+
+    fn arm(&self, waker: &Waker) {
+        Bell::arm(self, waker);
+    }
+}
+
+/// The tempting variant: it looks before it swaps, to spare the swap where the bell has been rung already.
+struct Peeking {
+    rung: AtomicBool,
+    waker: loom::sync::Mutex<Option<Waker>>,
+}
+
+impl Ring for Peeking {
+    fn ring(&self) -> Option<Waker> {
+        if self.rung.load(Ordering::Acquire) || self.rung.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        self.waker.lock().unwrap().take()
+    }
+
+    fn arm(&self, waker: &Waker) {
+        *self.waker.lock().unwrap() = Some(waker.clone());
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+}
+
+/// Each publisher appends one event, then rings. The reader reads, arms, looks again, sleeps, until it has read them all.
+/// A lost wake is a reader that sleeps for ever, which loom finds.
+fn all_is_read<B: Ring>(publishers: u64, make: fn() -> B) {
+    loom::model(move || {
+        let bell = Arc::new(make());
+        let head = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..publishers)
+            .map(|_| {
+                let (bell, head) = (Arc::clone(&bell), Arc::clone(&head));
+                thread::spawn(move || {
+                    head.fetch_add(1, Ordering::Release);
+                    if let Some(waker) = bell.ring() {
+                        waker.wake();
+                    }
+                })
+            })
+            .collect();
+        let mut read = 0;
+        loom::future::block_on(poll_fn(|cx| {
+            loop {
+                read = head.load(Ordering::Acquire);
+                if read == publishers {
+                    return Poll::Ready(());
+                }
+                bell.arm(cx.waker());
+                if head.load(Ordering::Acquire) == read {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn one_publisher_always_wakes_the_reader() {
+    all_is_read(1, Bell::new);
+}
+
+#[test]
+fn two_publishers_always_wake_the_reader() {
+    all_is_read(2, Bell::new);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn looking_before_the_swap_loses_wakes() {
+    all_is_read(1, || Peeking {
+        rung: AtomicBool::new(true),
+        waker: loom::sync::Mutex::new(None),
+    });
+}

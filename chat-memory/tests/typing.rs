@@ -1,0 +1,58 @@
+//! Who types is state of which the latest counts.
+
+mod common;
+
+use common::*;
+use serde_json::{Value, json};
+
+fn typing(active: bool) -> Value {
+    json!({"type": "typing", "room": "r", "active": active})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_others_are_told_and_nobody_twice() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    ann.rest().await;
+    for active in [true, true, false, false, true] {
+        assert_eq!(ann.done(typing(active)).await["type"], "ok");
+        let told = only(&ben.rest().await, "typing");
+        for event in &told {
+            assert_eq!((&event["active"], &event["member"]["nickname"]), (&json!(active), &json!("Ann")));
+        }
+        assert!(told.len() <= 1);
+    }
+    assert!(only(&ann.rest().await, "typing").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_id_there_is_no_reply() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.rest().await;
+    ann.send_raw(r#"{"type":"typing","room":"r","active":true}"#);
+    assert!(ann.rest().await.is_empty());
+    ann.send_raw(r#"{"type":"typing","room":"elsewhere","active":true}"#);
+    let heard = ann.rest().await;
+    assert_eq!((&heard[0]["code"], heard[0].get("id")), (&json!("not_joined"), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_ends_the_typing_and_it_is_no_part_of_the_history() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    ann.done(typing(true)).await;
+    ann.say("r", "there").await;
+    ann.done(typing(true)).await;
+    let told = only(&ben.rest().await, "typing");
+    assert!(!told.is_empty());
+    let page = ben.done(json!({"type": "history", "room": "r"})).await;
+    assert_eq!(page["messages"].as_array().unwrap().len(), 1);
+    ben.end().cut();
+    ben.reconnect(&chat);
+    ben.hello().await;
+    ben.rejoin("r").await;
+    assert!(only(&ben.rest().await, "typing").is_empty());
+}

@@ -164,6 +164,11 @@ impl Client {
         self.end.send(text.to_owned());
     }
 
+    /// Another connection of this member sends under `key` too: its message may then come before the `sent` of this one.
+    pub fn shares_key(&mut self, room: &str, key: &str) {
+        self.keys.insert((room.to_owned(), key.to_owned()));
+    }
+
     /// Sends a command under a number of its own, which is given back, and waits for nothing.
     pub fn command(&mut self, mut command: Value) -> u64 {
         let id = self.next_id;

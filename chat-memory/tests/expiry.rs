@@ -12,7 +12,10 @@ fn join(room: &str) -> Value {
 }
 
 fn short() -> Create {
-    Create { ttl: Some(secs(30)), ..Create::default() }
+    Create {
+        ttl: Some(secs(30)),
+        ..Create::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +77,10 @@ async fn a_position_of_the_life_before_is_not_recovered() {
     ben.say("r", "in the second").await;
     let joined = ann.rejoin("r").await;
     assert_eq!(joined["recovered"], false);
-    assert_eq!(each(joined["messages"].as_array().unwrap(), "text"), ["in the second"]);
+    assert_eq!(
+        each(joined["messages"].as_array().unwrap(), "text"),
+        ["in the second"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +109,10 @@ async fn the_host_closes_a_room() {
     chat.room("r").close(Some("tidying up")).unwrap();
     let heard = ann.rest().await;
     let removed = heard.last().unwrap();
-    assert_eq!((&removed["reason"], &removed["text"]), (&json!("closed"), &json!("tidying up")));
+    assert_eq!(
+        (&removed["reason"], &removed["text"]),
+        (&json!("closed"), &json!("tidying up"))
+    );
     assert_eq!(only(&heard, "message").len(), 1);
     assert_eq!(ann.refused(join("r")).await, "room_expired");
     assert!(chat.room("r").close(None).is_err());
@@ -112,7 +121,15 @@ async fn the_host_closes_a_room() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
     let chat = chat_with(|limits| limits.room_idle = secs(60));
-    room(&chat, "r", Create { ttl: Some(ms(0)), ..Create::default() }).await;
+    room(
+        &chat,
+        "r",
+        Create {
+            ttl: Some(ms(0)),
+            ..Create::default()
+        },
+    )
+    .await;
     let mut ann = Client::connect(&chat);
     let first = ann.join("r").await["epoch"].clone();
     pass(secs(600)).await;
@@ -140,7 +157,11 @@ async fn a_send_racing_the_end_is_acknowledged_and_heard_or_neither() {
         let id = ann.command(json!({"type": "send", "room": "r", "text": "x"}));
         let sent = ann.reply(id).await.unwrap()["type"] == "sent";
         pass(ms(10)).await;
-        assert_eq!(only(&ben.rest().await, "message").len(), usize::from(sent), "{early}");
+        assert_eq!(
+            only(&ben.rest().await, "message").len(),
+            usize::from(sent),
+            "{early}"
+        );
         let ends = only(&ann.rest().await, "removed").len();
         assert_eq!((ends, ann.views().len()), (1, 0));
     }

@@ -11,7 +11,10 @@ fn page(before: Value, limit: Value) -> Value {
 
 fn seqs(page: &Value) -> Vec<u64> {
     let messages = page["messages"].as_array().unwrap();
-    messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect()
+    messages
+        .iter()
+        .map(|message| message["seq"].as_u64().unwrap())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,11 +61,19 @@ async fn limits_and_edges() {
     ];
     for (before, limit, expected, more) in told {
         let page = ann.done(page(before.clone(), limit)).await;
-        assert_eq!((seqs(&page), &page["more"]), (expected.collect(), &json!(more)), "{before}");
+        assert_eq!(
+            (seqs(&page), &page["more"]),
+            (expected.collect(), &json!(more)),
+            "{before}"
+        );
     }
     for before in [1, 50, 101] {
         let page = ann.done(page(json!(before), Value::Null)).await;
-        assert_eq!((seqs(&page), &page["more"]), (vec![], &json!(false)), "{before}");
+        assert_eq!(
+            (seqs(&page), &page["more"]),
+            (vec![], &json!(false)),
+            "{before}"
+        );
     }
     for bad in [page(json!(0), Value::Null), page(Value::Null, json!(0))] {
         assert_eq!(ann.refused(bad).await, "bad_command");
@@ -74,15 +85,28 @@ async fn a_page_is_whole_events_and_needs_a_join() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let data = json!({"n": [1, 2.50, null, "\u{10FFFD}"]});
-    ann.done(json!({"type": "send", "room": "r", "text": "a\tb", "data": data})).await;
-    ann.done(json!({"type": "send", "room": "r", "text": "re", "reply_to": 1})).await;
+    ann.done(json!({"type": "send", "room": "r", "text": "a\tb", "data": data}))
+        .await;
+    ann.done(json!({"type": "send", "room": "r", "text": "re", "reply_to": 1}))
+        .await;
     chat.room("r").announce("notice").await.unwrap();
-    let live: Vec<Value> = ann.rest().await.into_iter().filter(|event| event.get("seq").is_some()).collect();
+    let live: Vec<Value> = ann
+        .rest()
+        .await
+        .into_iter()
+        .filter(|event| event.get("seq").is_some())
+        .collect();
     let page = ann.done(page(Value::Null, Value::Null)).await;
     assert_eq!(page["messages"], json!(live));
-    assert_eq!((&live[0]["data"], &live[1]["reply_to"], &live[2]["type"]), (&data, &json!(1), &json!("notice")));
+    assert_eq!(
+        (&live[0]["data"], &live[1]["reply_to"], &live[2]["type"]),
+        (&data, &json!(1), &json!("notice"))
+    );
     ann.done(json!({"type": "leave", "room": "r"})).await;
-    assert_eq!(ann.refused(json!({"type": "history", "room": "r"})).await, "not_joined");
+    assert_eq!(
+        ann.refused(json!({"type": "history", "room": "r"})).await,
+        "not_joined"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +115,9 @@ async fn data_is_passed_on_to_the_byte() {
     let mut ann = member(&chat, "r", "Ann").await;
     ann.rest().await;
     let data = r#"{ "big":12345678901234567890.10, "dup":1,"dup":2 ,"e":"é" }"#;
-    ann.send_raw(&format!(r#"{{"type":"send","room":"r","text":"x","data":{data}}}"#));
+    ann.send_raw(&format!(
+        r#"{{"type":"send","room":"r","text":"x","data":{data}}}"#
+    ));
     let sent = ann.end().recv().await;
     let message = ann.end().recv().await;
     assert!(format!("{sent:?}").contains("sent"));

@@ -20,7 +20,10 @@ async fn the_same_key_is_answered_with_the_first_place() {
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     let first = ann.done(keyed("r", "once", "k")).await;
-    assert_eq!((&first["seq"], &first["key"], &first["room"]), (&json!(1), &json!("k"), &json!("r")));
+    assert_eq!(
+        (&first["seq"], &first["key"], &first["room"]),
+        (&json!(1), &json!("k"), &json!("r"))
+    );
     pass(secs(5)).await;
     // With another text, too: the key counts.
     for text in ["once", "twice"] {
@@ -59,7 +62,10 @@ async fn after_a_reconnect_the_key_still_counts() {
         ann.reconnect(&chat);
         ann.hello().await;
         ann.rejoin("r").await;
-        assert_eq!(place(&ann.done(keyed("r", "once", "k")).await), place(&first));
+        assert_eq!(
+            place(&ann.done(keyed("r", "once", "k")).await),
+            place(&first)
+        );
     }
     let page = ann.done(json!({"type": "history", "room": "r"})).await;
     assert_eq!(page["messages"].as_array().unwrap().len(), 1);
@@ -73,9 +79,14 @@ async fn a_key_racing_itself_over_two_connections_is_one_message() {
     let mut twin = Client::connect(&chat);
     twin.done(json!({"type": "hello", "token": token})).await;
     twin.join("r").await;
+    ann.shares_key("r", "k");
+    twin.shares_key("r", "k");
     let mut ids = Vec::new();
     for _ in 0..25 {
-        ids.push((ann.command(keyed("r", "x", "k")), twin.command(keyed("r", "x", "k"))));
+        ids.push((
+            ann.command(keyed("r", "x", "k")),
+            twin.command(keyed("r", "x", "k")),
+        ));
     }
     for (one, other) in ids {
         assert_eq!(ann.reply(one).await.unwrap()["seq"], 1);

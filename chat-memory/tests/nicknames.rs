@@ -21,7 +21,10 @@ async fn taken_is_what_looks_alike() {
     for bad in ["", " ", "\u{202E}x", "a\u{200B}", "\n", &"x".repeat(21)] {
         assert_eq!(eve.refused(named(bad)).await, "bad_nickname", "{bad:?}");
     }
-    assert_eq!(eve.done(named("  Eve   Q ")).await["you"]["nickname"], "Eve Q");
+    assert_eq!(
+        eve.done(named("  Eve   Q ")).await["you"]["nickname"],
+        "Eve Q"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,9 +32,12 @@ async fn a_nickname_is_free_elsewhere_and_after_it_is_given_up() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut other = Client::connect(&chat);
-    other.done(json!({"type": "join", "room": "other", "nickname": "Ann"})).await;
+    other
+        .done(json!({"type": "join", "room": "other", "nickname": "Ann"}))
+        .await;
     assert_eq!(other.refused(named("Ann")).await, "nickname_taken");
-    ann.done(json!({"type": "nickname", "nickname": "Anna"})).await;
+    ann.done(json!({"type": "nickname", "nickname": "Anna"}))
+        .await;
     other.done(named("Ann")).await;
     let back = json!({"type": "nickname", "nickname": "Ann"});
     assert_eq!(ann.refused(back.clone()).await, "nickname_taken");
@@ -61,20 +67,27 @@ async fn for_all_rooms_it_changes_in_all_or_in_none() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     for room in ["a", "b", "c"] {
-        ann.done(json!({"type": "join", "room": room, "nickname": "Ann"})).await;
+        ann.done(json!({"type": "join", "room": room, "nickname": "Ann"}))
+            .await;
     }
     let mut eve = Client::connect(&chat);
-    eve.done(json!({"type": "join", "room": "b", "nickname": "Queen"})).await;
+    eve.done(json!({"type": "join", "room": "b", "nickname": "Queen"}))
+        .await;
     pass(secs(1)).await;
     let rename = json!({"type": "nickname", "nickname": "queen"});
     assert_eq!(ann.refused(rename.clone()).await, "nickname_taken");
     pass(secs(1)).await;
-    assert!(only(&ann.rest().await, "presence").iter().all(|event| event.get("renamed").is_none()));
+    assert!(
+        only(&ann.rest().await, "presence")
+            .iter()
+            .all(|event| event.get("renamed").is_none())
+    );
     for room in ["a", "b", "c"] {
         let view = ann.view(room);
         assert_eq!(view.members[&view.me], "Ann");
     }
-    eve.done(json!({"type": "nickname", "nickname": "King", "room": "b"})).await;
+    eve.done(json!({"type": "nickname", "nickname": "King", "room": "b"}))
+        .await;
     assert_eq!(ann.done(rename).await["nickname"], "queen");
     pass(secs(1)).await;
     ann.rest().await;
@@ -89,13 +102,18 @@ async fn for_all_rooms_it_changes_in_all_or_in_none() {
 async fn in_one_room_only_that_one_changes() {
     let chat = chat();
     let mut ann = member(&chat, "a", "Ann").await;
-    ann.done(json!({"type": "join", "room": "b", "nickname": "Ann"})).await;
+    ann.done(json!({"type": "join", "room": "b", "nickname": "Ann"}))
+        .await;
     let mut ben = member(&chat, "a", "Ben").await;
     pass(secs(1)).await;
     ben.rest().await;
-    ann.done(json!({"type": "nickname", "nickname": "Zoe", "room": "a"})).await;
+    ann.done(json!({"type": "nickname", "nickname": "Zoe", "room": "a"}))
+        .await;
     let told = only(&ben.rest().await, "presence");
-    assert_eq!(each(told[0]["renamed"].as_array().unwrap(), "nickname"), ["Zoe"]);
+    assert_eq!(
+        each(told[0]["renamed"].as_array().unwrap(), "nickname"),
+        ["Zoe"]
+    );
     ann.rest().await;
     assert_eq!(ann.view("b").members[&ann.view("b").me], "Ann");
     let elsewhere = json!({"type": "nickname", "nickname": "Zoe", "room": "c"});
@@ -110,7 +128,9 @@ async fn the_nickname_of_hello_is_used_and_may_be_taken() {
     let chat = chat();
     let _ann = member(&chat, "r", "Ann").await;
     let mut eve = Client::connect(&chat);
-    let welcome = eve.done(json!({"type": "hello", "nickname": " Ann "})).await;
+    let welcome = eve
+        .done(json!({"type": "hello", "nickname": " Ann "}))
+        .await;
     assert_eq!(welcome["nickname"], "Ann");
     let plain = json!({"type": "join", "room": "r"});
     assert_eq!(eve.refused(plain).await, "nickname_taken");
@@ -125,7 +145,9 @@ async fn a_crowd_gets_default_nicknames_that_all_differ() {
     for locale in ["ko-KR", "en"] {
         for _ in 0..300 {
             let mut client = Client::connect(&chat);
-            client.done(json!({"type": "hello", "locale": locale})).await;
+            client
+                .done(json!({"type": "hello", "locale": locale}))
+                .await;
             let joined = client.join("r").await;
             let name = joined["you"]["nickname"].as_str().unwrap().to_owned();
             assert_eq!(name.is_ascii(), locale == "en");

@@ -19,7 +19,10 @@ async fn the_others_are_told_and_nobody_twice() {
         assert_eq!(ann.done(typing(active)).await["type"], "ok");
         let told = only(&ben.rest().await, "typing");
         for event in &told {
-            assert_eq!((&event["active"], &event["member"]["nickname"]), (&json!(active), &json!("Ann")));
+            assert_eq!(
+                (&event["active"], &event["member"]["nickname"]),
+                (&json!(active), &json!("Ann"))
+            );
         }
         assert!(told.len() <= 1);
     }
@@ -35,7 +38,10 @@ async fn without_an_id_there_is_no_reply() {
     assert!(ann.rest().await.is_empty());
     ann.send_raw(r#"{"type":"typing","room":"elsewhere","active":true}"#);
     let heard = ann.rest().await;
-    assert_eq!((&heard[0]["code"], heard[0].get("id")), (&json!("not_joined"), None));
+    assert_eq!(
+        (&heard[0]["code"], heard[0].get("id")),
+        (&json!("not_joined"), None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

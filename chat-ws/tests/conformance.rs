@@ -1,0 +1,66 @@
+//! WebSocket over loopback passes the suite that every transport must pass.
+
+use chat_core::Chat;
+use chat_memory::conformance::{self, Heard, Peer};
+use futures_util::{SinkExt, StreamExt};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Peer for Client {
+    async fn send_text(&mut self, text: String) {
+        let _ = self.0.send(Message::text(text)).await;
+    }
+
+    async fn send_binary(&mut self, bytes: Vec<u8>) {
+        let _ = self.0.send(Message::binary(bytes)).await;
+    }
+
+    async fn recv(&mut self) -> Heard {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return Heard::Text(text.to_string()),
+                Some(Ok(Message::Close(close))) => {
+                    return Heard::Closed(close.map(|close| close.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Closed(None),
+            }
+        }
+    }
+
+    // A socket is read in `recv` alone; what is not taken stays with the kernel and then with the server.
+    async fn stop_reading(&mut self) {}
+
+    async fn read_again(&mut self) {}
+
+    async fn cut(self) {}
+}
+
+/// A server of `chat` with one connection, and its client.
+async fn connect(chat: &Chat) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let service = chat_ws::service(chat.clone());
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        http1::Builder::new()
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades()
+            .await
+    });
+    Client(connect_async(format!("ws://{addr}/")).await.unwrap().0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn websocket_over_loopback() {
+    conformance::run(|chat| {
+        let chat = chat.clone();
+        async move { connect(&chat).await }
+    })
+    .await;
+}

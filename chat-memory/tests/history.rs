@@ -5,8 +5,8 @@ mod common;
 use common::*;
 use serde_json::{Value, json};
 
-fn page(before: Value, limit: Value) -> Value {
-    json!({"type": "history", "room": "r", "before": before, "limit": limit})
+fn page(before: impl Into<Value>, limit: impl Into<Value>) -> Value {
+    json!({"type": "history", "room": "r", "before": before.into(), "limit": limit.into()})
 }
 
 fn seqs(page: &Value) -> Vec<u64> {

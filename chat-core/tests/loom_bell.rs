@@ -1,5 +1,5 @@
 //! Every interleaving of publishers with a reader that falls asleep, under the C11 memory model:
-//! `RUSTFLAGS="--cfg loom" cargo test -p chat-core --test loom_bell --release`.
+//! `LOOM_MAX_PREEMPTIONS=3 RUSTFLAGS="--cfg loom" cargo test -p chat-core --test loom_bell --release`.
 
 #![cfg(loom)]
 

@@ -1,0 +1,101 @@
+//! One message to a million members over the memory transport: `cargo run --release -p benches --bin million`.
+//!
+//! For each size: the time of all joins, the memory, and the time from a send to the last delivery.
+
+use std::time::Instant;
+
+use chat_core::{Chat, Limits};
+use chat_memory::{ClientEnd, Received, pair};
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    let sizes = if sizes.is_empty() {
+        vec![1_000, 10_000, 100_000, 1_000_000]
+    } else {
+        sizes
+    };
+    println!(
+        "{:>9} {:>12} {:>14} {:>12} {:>16}",
+        "members", "joins s", "bytes/member", "RSS MiB", "last delivery ms"
+    );
+    for members in sizes {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(room_of(members));
+    }
+}
+
+async fn room_of(members: usize) {
+    let limits = Limits {
+        connections: members + 1,
+        ..Limits::default()
+    };
+    let chat = Chat::builder()
+        .open_rooms(true)
+        .limits(limits.without_rates())
+        .build();
+    let before = resident();
+    let start = Instant::now();
+    let mut clients = Vec::with_capacity(members);
+    for n in 0..members {
+        let (server, client) = pair(1 << 20);
+        tokio::spawn(chat.admit(None).expect("no limit").serve(server));
+        client.send(r#"{"type":"join","room":"all"}"#);
+        clients.push(client);
+        if n % 1000 == 999 {
+            take_all(&clients[n - 999..], |count, wanted| count >= 2 * wanted).await;
+        }
+    }
+    // Everybody is in, and has been told how many they are.
+    while chat.room("all").info().map_or(0, |info| info.count) < members {
+        tokio::task::yield_now().await;
+    }
+    let joins = start.elapsed();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    clients
+        .iter()
+        .for_each(|client| while client.try_recv().is_some() {});
+    let used = resident() - before;
+    let start = Instant::now();
+    clients[0].send(r#"{"type":"send","room":"all","text":"Hello, everybody"}"#);
+    take_all(&clients, |count, wanted| count > wanted).await;
+    let last = start.elapsed();
+    println!(
+        "{members:>9} {:>12.2} {:>14} {:>12} {:>16.1}",
+        joins.as_secs_f64(),
+        used / members,
+        resident() >> 20,
+        last.as_secs_f64() * 1e3,
+    );
+}
+
+/// Lets the engine run until the clients have taken enough; `sent` and `message` for the sender, `message` for the others.
+async fn take_all(clients: &[ClientEnd], enough: impl Fn(usize, usize) -> bool) {
+    let mut count = 0;
+    for _ in 0..1_000_000 {
+        for client in clients {
+            while let Some(Received::Text(_)) = client.try_recv() {
+                count += 1;
+            }
+        }
+        if enough(count, clients.len()) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{count} deliveries are not enough");
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok())
+        .unwrap_or(0)
+        * 1024
+}

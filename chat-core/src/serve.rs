@@ -120,6 +120,8 @@ impl<T: Transport> Connection<T> {
                 break;
             };
             transport.as_mut().start_send(Outgoing::Frames(frames))?;
+            // What came before was taken: a slow peer that makes way is served for as long as it does.
+            self.stall = None;
         }
         stalled |= transport.poll_flush(&mut cx)?.is_pending();
         if !stalled {

@@ -330,6 +330,9 @@ impl Session {
             move |session: &mut Self, now| {
                 allowed?;
                 text::check_text(&draft.text, engine.limits.text_bytes)?;
+                if let Some(data) = &draft.data {
+                    text::check_data(data.get(), engine.limits.data_bytes)?;
+                }
                 session.publish(id, &name, &draft, key.as_deref(), now)
             }
         })))

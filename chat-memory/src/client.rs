@@ -176,12 +176,7 @@ impl Client {
         command["id"] = json!(id);
         let asked = match command["type"].as_str() {
             Some("join") => Asked::Join {
-                since: command["since"].is_object().then(|| {
-                    (
-                        text(&command["since"], "epoch"),
-                        number(&command["since"], "seq"),
-                    )
-                }),
+                since: position(&command["since"]),
             },
             Some("send") => {
                 let room = command["room"].as_str().unwrap_or_default().to_owned();
@@ -286,9 +281,14 @@ impl Client {
 
     /// Everything that comes while nobody does anything else.
     pub async fn rest(&mut self) -> Vec<Value> {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        self.pump();
-        self.inbox.drain(..).collect()
+        loop {
+            let before = self.inbox.len();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.pump();
+            if self.inbox.len() == before {
+                return self.drain();
+            }
+        }
     }
 
     /// Waits for the end of the connection, and gives the server's reason.
@@ -424,4 +424,8 @@ impl Client {
             _ => panic!("a reply that does not fit: {raw}"),
         }
     }
+}
+
+fn position(since: &Value) -> Option<(String, u64)> {
+    Some((since["epoch"].as_str()?.to_owned(), since["seq"].as_u64()?))
 }

@@ -1,0 +1,71 @@
+//! Going away.
+
+mod common;
+
+use std::sync::Arc;
+
+use chat_core::{Busy, CloseCode};
+use chat_memory::{Client, Ledger};
+use common::*;
+use serde_json::json;
+
+#[tokio::test(start_paused = true)]
+async fn everybody_is_told_and_the_engine_knows_when_all_have_gone() {
+    let chat = Arc::new(chat());
+    let mut clients = Vec::new();
+    for n in 0..20 {
+        clients.push(member(&chat, "r", &format!("guest {n}")).await);
+    }
+    clients.push(Client::connect(&chat));
+    let draining = Arc::clone(&chat);
+    let drain = tokio::spawn(async move { draining.drain().await });
+    let mut waits = std::collections::BTreeSet::new();
+    for client in &mut clients {
+        let closing = client.event("closing").await;
+        waits.insert(closing["reconnect_after_ms"].as_u64().unwrap());
+        assert!(closing["reason"].is_string());
+        assert_eq!(client.ended().await.code, CloseCode::AWAY);
+        assert_eq!(client.closed(), Some(1001));
+    }
+    assert!(waits.len() > 10, "all come back at once: {waits:?}");
+    drain.await.unwrap();
+    assert_eq!(chat.stats().connections, 0);
+    assert!(matches!(chat.admit(None), Err(Busy::Draining)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_is_heard_before_the_end() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    for n in 0..50 {
+        ann.command(json!({"type": "send", "room": "r", "text": n.to_string()}));
+    }
+    let heard = async {
+        while !ann.is_over() || !ben.is_over() {
+            ann.pump();
+            ben.pump();
+            tokio::task::yield_now().await;
+        }
+        (ann.drain(), ben.drain())
+    };
+    let (heard, ()) = tokio::join!(heard, chat.drain());
+    let said = only(&heard.1, "message").len();
+    assert!(
+        only(&heard.0, "sent").len() <= said,
+        "acknowledged and not delivered"
+    );
+    assert_eq!(heard.0.last().unwrap()["type"], "closing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_holds_it_up_for_the_write_deadline_only() {
+    let chat = chat();
+    let mut slow = Client::connect_with(&chat, 0, Ledger::default());
+    slow.join("r").await;
+    slow.end().stall();
+    let began = tokio::time::Instant::now();
+    chat.drain().await;
+    let took = began.elapsed();
+    assert!(took <= secs(21), "{took:?}");
+}

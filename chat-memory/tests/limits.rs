@@ -1,0 +1,170 @@
+//! How much one may do.
+
+mod common;
+
+use chat_core::{Busy, Limits, Quota};
+use chat_memory::Client;
+use common::*;
+use serde_json::{Value, json};
+
+fn ping() -> Value {
+    json!({"type": "ping"})
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_commands_are_refused_with_the_time_to_wait() {
+    let chat = chat_with(|limits| {
+        limits.commands = Quota {
+            burst: 10,
+            interval: ms(100),
+        }
+    });
+    let mut ann = Client::connect(&chat);
+    for _ in 0..10 {
+        ann.done(ping()).await;
+    }
+    let refusal = ann.ask(ping()).await;
+    assert_eq!(
+        (&refusal["code"], &refusal["retry_after_ms"]),
+        (&json!("rate_limited"), &json!(100))
+    );
+    pass(ms(99)).await;
+    assert_eq!(ann.refused(ping()).await, "rate_limited");
+    pass(ms(1)).await;
+    ann.done(ping()).await;
+    // Others have their own.
+    Client::connect(&chat).done(ping()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_more_work_costs_more() {
+    let chat = chat_with(|limits| {
+        limits.commands = Quota {
+            burst: 10,
+            interval: secs(1),
+        }
+    });
+    for (command, fit) in [
+        (json!({"type": "ping"}), 10),
+        (json!({"type": "rooms"}), 5),
+        (json!({"type": "nickname", "nickname": "Ann"}), 2),
+        (json!({"type": "create"}), 1),
+    ] {
+        let mut ann = Client::connect(&chat);
+        for n in 0..=fit {
+            let reply = ann.ask(command.clone()).await;
+            assert_eq!(reply["code"] == "rate_limited", n == fit, "{n}: {command}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_and_on_is_dropped() {
+    let chat = chat_with(|limits| {
+        limits.commands = Quota {
+            burst: 5,
+            interval: secs(10),
+        }
+    });
+    let mut ann = Client::connect(&chat);
+    for _ in 0..200 {
+        ann.send_raw(r#"{"type":"ping"}"#);
+    }
+    let heard = ann.rest().await;
+    assert_eq!(
+        (only(&heard, "pong").len(), only(&heard, "error").len()),
+        (5, 100)
+    );
+    assert_eq!(ann.closed(), Some(1008));
+    // One that waits in between is not.
+    let mut ben = Client::connect(&chat);
+    for _ in 0..10 {
+        for _ in 0..50 {
+            ben.send_raw(r#"{"type":"ping"}"#);
+        }
+        pass(secs(10)).await;
+    }
+    ben.rest().await;
+    assert_eq!(ben.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_send_is_not_said_and_its_key_may_be_used_again() {
+    let chat = chat_with(|limits| {
+        limits.commands = Quota {
+            burst: 6,
+            interval: ms(100),
+        }
+    });
+    let mut ann = member(&chat, "r", "Ann").await;
+    let send = |n: u32| json!({"type": "send", "room": "r", "text": format!("{n}"), "key": format!("{n}")});
+    ann.done(send(1)).await;
+    assert_eq!(ann.refused(send(2)).await, "rate_limited");
+    pass(ms(100)).await;
+    assert_eq!(ann.done(send(2)).await["seq"], 2);
+    assert_eq!(only(&ann.rest().await, "message").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_of_one_connection() {
+    let chat = chat_with(|limits| limits.rooms_per_connection = 3);
+    let mut ann = Client::connect(&chat);
+    let join = |n: u32| json!({"type": "join", "room": format!("r{n}")});
+    for n in 0..3 {
+        ann.done(join(n)).await;
+    }
+    assert_eq!(ann.refused(join(3)).await, "too_many_rooms");
+    assert_eq!(ann.refused(join(0)).await, "already_joined");
+    ann.done(json!({"type": "leave", "room": "r1"})).await;
+    ann.done(join(3)).await;
+    chat.room("r0").close(None).unwrap();
+    ann.event("removed").await;
+    ann.done(join(4)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_made_by_one_identity_and_rooms_of_all() {
+    let chat = chat_with(|limits| {
+        limits.rooms_per_identity = Quota::per(2, secs(60));
+        limits.rooms = 3;
+    });
+    let create = json!({"type": "create"});
+    let mut ann = Client::connect(&chat);
+    ann.done(create.clone()).await;
+    ann.join("open").await;
+    assert_eq!(ann.refused(create.clone()).await, "rate_limited");
+    assert_eq!(
+        ann.refused(json!({"type": "join", "room": "open2"})).await,
+        "rate_limited"
+    );
+    // Joining what exists makes no room.
+    let mut ben = Client::connect(&chat);
+    ben.join("open").await;
+    ben.done(create.clone()).await;
+    assert_eq!(ben.refused(create).await, "unavailable");
+    assert_eq!(chat.stats().rooms, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_all_and_of_one_address() {
+    let limits = Limits {
+        connections: 3,
+        connections_per_address: 2,
+        ..Limits::default()
+    };
+    let chat = builder().limits(limits).build();
+    let [one, other] = ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"].map(|addr| addr.parse().ok());
+    let next_door = "2001:db8:1:2::1".parse().ok();
+    let first = chat.admit(one).unwrap();
+    let second = chat.admit(other).unwrap();
+    assert!(
+        matches!(chat.admit(one), Err(Busy::Address)),
+        "a /64 is one address"
+    );
+    let third = chat.admit(next_door).unwrap();
+    assert!(matches!(chat.admit(next_door), Err(Busy::Full)));
+    drop(first);
+    let again = chat.admit(one).unwrap();
+    drop((second, third, again));
+    assert_eq!(chat.stats().connections, 0);
+}

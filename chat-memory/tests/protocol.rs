@@ -1,0 +1,319 @@
+//! Commands that are wrong, and what they are answered.
+
+mod common;
+
+use chat_core::CloseCode;
+use chat_memory::Client;
+use common::*;
+use serde_json::{Value, json};
+
+/// Sends text as it is; everything that is answered.
+async fn answers(client: &mut Client, text: &str) -> Vec<Value> {
+    client.send_raw(text);
+    client.rest().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_object_is_bad_json_and_the_connection_lives() {
+    let chat = chat();
+    for text in [
+        "",
+        "x",
+        "[]",
+        "null",
+        "1",
+        "\"ping\"",
+        "{",
+        "{}{}",
+        "{\"type\":\"ping\"",
+        "{'type':'ping'}",
+        "\u{FEFF}{}",
+    ] {
+        let mut ann = Client::connect(&chat);
+        let heard = answers(&mut ann, text).await;
+        assert_eq!(each(&heard, "type"), ["welcome", "error"], "{text}");
+        assert_eq!(
+            (&heard[1]["code"], heard[1].get("id")),
+            (&json!("bad_json"), None),
+            "{text}"
+        );
+        assert_eq!(ann.done(json!({"type": "ping"})).await["type"], "pong");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_is_missing_or_of_another_type_is_bad_command() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    for (command, code) in [
+        (json!({}), "bad_command"),
+        (json!({"type": null}), "bad_command"),
+        (json!({"type": 1}), "bad_command"),
+        (json!({"type": "dance"}), "bad_command"),
+        (json!({"type": "Ping"}), "bad_command"),
+        (json!({"type": "join"}), "bad_command"),
+        (json!({"type": "join", "room": null}), "bad_command"),
+        (json!({"type": "join", "room": 5}), "bad_command"),
+        (
+            json!({"type": "join", "room": "x", "history": -1}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "join", "room": "x", "since": {"seq": 1}}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "join", "room": "x", "since": {"epoch": 1, "seq": 1}}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "join", "room": "x", "since": {"epoch": "e", "seq": 1u64 << 53}}),
+            "bad_command",
+        ),
+        (json!({"type": "join", "room": ""}), "bad_room"),
+        (json!({"type": "join", "room": "ü"}), "bad_room"),
+        (json!({"type": "leave", "room": "a/b"}), "bad_room"),
+        (json!({"type": "send", "room": "r"}), "bad_command"),
+        (
+            json!({"type": "send", "room": "r", "text": 5}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "x", "reply_to": 0}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "\u{7}"}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "x\r\n"}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "\u{200B} \n"}),
+            "empty_text",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": ""}),
+            "empty_text",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "x".repeat(4097)}),
+            "too_large",
+        ),
+        (
+            json!({"type": "send", "room": "r", "text": "x", "data": "x".repeat(4095)}),
+            "too_large",
+        ),
+        (json!({"type": "nickname"}), "bad_command"),
+        (
+            json!({"type": "nickname", "nickname": "\u{200B}"}),
+            "bad_nickname",
+        ),
+        (json!({"type": "typing", "room": "r"}), "bad_command"),
+        (
+            json!({"type": "typing", "room": "r", "active": 1}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "members", "room": "r", "limit": 0}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "members", "room": "r", "cursor": "none"}),
+            "bad_command",
+        ),
+        (json!({"type": "rooms", "cursor": "none"}), "bad_command"),
+        (json!({"type": "create", "ttl_ms": 999}), "bad_command"),
+        (
+            json!({"type": "create", "grace_ms": 600_001}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "create", "history_from": "never"}),
+            "bad_command",
+        ),
+        (json!({"type": "create", "title": "a\tb"}), "bad_command"),
+        (
+            json!({"type": "create", "title": "\u{202E}x"}),
+            "bad_command",
+        ),
+        (
+            json!({"type": "create", "title": "가".repeat(61)}),
+            "too_large",
+        ),
+        (json!({"type": "create", "room": "r"}), "room_exists"),
+        (json!({"type": "hello"}), "already_identified"),
+    ] {
+        assert_eq!(ann.refused(command.clone()).await, code, "{command}");
+        // No row of ten comes together.
+        ann.done(json!({"type": "ping"})).await;
+    }
+    // At the limits, and with what a command does not know.
+    ann.done(json!({"type": "send", "room": "r", "text": "x".repeat(4096), "mood": {"a": [1]}}))
+        .await;
+    ann.done(json!({"type": "send", "room": "r", "text": "x", "data": "x".repeat(4094)}))
+        .await;
+    ann.done(json!({"type": "create", "title": "가".repeat(60), "room": null, "password": ""}))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_repeated_if_it_can_be() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    ann.hello().await;
+    for id in ["-1", "1.5", "\"1\"", "9007199254740992", "true", "{}", "[]"] {
+        let heard = answers(&mut ann, &format!(r#"{{"type":"ping","id":{id}}}"#)).await;
+        assert_eq!(
+            (heard.len(), &heard[0]["code"], heard[0].get("id")),
+            (1, &json!("bad_command"), None),
+            "{id}"
+        );
+    }
+    // Null is the same as absent.
+    assert_eq!(
+        answers(&mut ann, r#"{"type":"ping","id":null}"#).await,
+        [json!({"type": "pong"})]
+    );
+    let mut plain = Client::connect(&chat);
+    plain.hello().await;
+    plain.end().send(r#"{"type":"ping","id":9007199254740991}"#);
+    let pong = plain.end().recv().await;
+    assert!(format!("{pong:?}").contains("9007199254740991"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_malformed_in_a_row_close_and_the_tenth_is_answered() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    ann.hello().await;
+    // Refusals neither count nor end a row.
+    for n in 0..10 {
+        ann.send_raw(if n % 2 == 0 {
+            "{"
+        } else {
+            r#"{"type":"dance"}"#
+        });
+        ann.send_raw(r#"{"type":"leave","room":"elsewhere"}"#);
+    }
+    let heard = ann.rest().await;
+    let codes = each(&heard, "code");
+    assert_eq!(codes.iter().filter(|code| *code == "bad_json").count(), 5);
+    assert_eq!(
+        codes.iter().filter(|code| *code == "bad_command").count(),
+        5
+    );
+    assert_eq!(heard.last().unwrap()["code"], "bad_command");
+    assert_eq!(ann.closed(), Some(1008));
+    assert_eq!(ann.ended().await.code, CloseCode::POLICY);
+    assert_eq!(chat.stats().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_good_command_begins_a_new_row() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    ann.hello().await;
+    for _ in 0..5 {
+        for _ in 0..9 {
+            ann.send_raw("{");
+        }
+        ann.done(json!({"type": "ping"})).await;
+    }
+    assert_eq!(ann.rest().await.len(), 45);
+    assert_eq!(ann.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refused_hello_it_is_as_before() {
+    let chat = chat();
+    for hello in [
+        json!({"type": "hello", "token": "forged"}),
+        json!({"type": "hello", "nickname": "\u{200B}"}),
+        json!({"type": "hello", "locale": 5}),
+    ] {
+        let mut ann = Client::connect(&chat);
+        let error = ann.ask(hello).await;
+        assert_eq!(error["type"], "error");
+        assert!(ann.rest().await.is_empty(), "no welcome yet");
+        ann.done(json!({"type": "hello", "nickname": "Ann"})).await;
+        assert_eq!(ann.join("r").await["you"]["nickname"], "Ann");
+        ann.done(json!({"type": "leave", "room": "r"})).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_hellos_count() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    for _ in 0..10 {
+        ann.send_raw(r#"{"type":"hello","token":"forged"}"#);
+    }
+    assert_eq!(
+        each(&ann.rest().await, "code"),
+        vec![json!("bad_token"); 10]
+    );
+    assert_eq!(ann.closed(), Some(1008));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binary_message_closes_with_1003() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.end().send_binary(&b"{\"type\":\"ping\"}"[..]);
+    ann.send_raw(r#"{"type":"ping"}"#);
+    ann.rest().await;
+    assert_eq!(ann.closed(), Some(1003));
+    // It is a lost connection like any other: the seat is held.
+    assert_eq!(chat.room("r").info().unwrap().count, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_of_one_connection_run_in_order() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    let commands = [
+        json!({"type": "send", "room": "r", "text": "early"}),
+        json!({"type": "create", "room": "r", "password": "sesame"}),
+        json!({"type": "join", "room": "r"}),
+        json!({"type": "send", "room": "r", "text": "in"}),
+        json!({"type": "leave", "room": "r"}),
+        json!({"type": "send", "room": "r", "text": "late"}),
+        json!({"type": "join", "room": "r", "history": 5}),
+        json!({"type": "join", "room": "r"}),
+    ];
+    for command in commands {
+        ann.command(command);
+    }
+    pass(ms(10)).await;
+    let replies: Vec<Value> = ann
+        .rest()
+        .await
+        .into_iter()
+        .filter(|event| event.get("id").is_some())
+        .collect();
+    assert_eq!(
+        each(&replies, "id"),
+        (1..=8).map(|id| json!(id)).collect::<Vec<_>>()
+    );
+    let told: Vec<&Value> = replies
+        .iter()
+        .map(|reply| reply.get("code").unwrap_or(&reply["type"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "not_joined",
+            "created",
+            "joined",
+            "sent",
+            "left",
+            "not_joined",
+            "joined",
+            "already_joined"
+        ]
+    );
+    assert_eq!(replies[6]["messages"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,145 @@
+//! Peers that take little, or nothing.
+
+mod common;
+
+use chat_core::{Chat, CloseCode};
+use chat_memory::{Client, Ledger};
+use common::*;
+use serde_json::json;
+
+/// A member with a narrow window.
+async fn narrow(chat: &Chat, room: &str, window: usize) -> Client {
+    let mut client = Client::connect_with(chat, window, Ledger::default());
+    client.join(room).await;
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_dropped_at_the_write_deadline() {
+    let chat = chat();
+    let mut slow = narrow(&chat, "r", 0).await;
+    let mut ann = member(&chat, "r", "Ann").await;
+    slow.rest().await;
+    slow.end().stall();
+    ann.say("r", "hello").await;
+    pass(ms(9_900)).await;
+    assert_eq!(chat.stats().connections, 2);
+    pass(ms(200)).await;
+    assert_eq!(chat.stats().connections, 1);
+    slow.end().resume();
+    let close = slow.ended().await;
+    assert_eq!(close.code, CloseCode::TOO_SLOW);
+    // The seat is held for its grace as after any lost connection.
+    assert_eq!(chat.room("r").info().unwrap().count, 2);
+    pass(secs(11)).await;
+    assert_eq!(chat.room("r").info().unwrap().count, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_where_nothing_is_said_stays() {
+    let chat = chat();
+    let mut idle = narrow(&chat, "r", 0).await;
+    idle.rest().await;
+    idle.end().stall();
+    pass(secs(3600)).await;
+    assert_eq!(chat.stats().connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_told_the_exact_gap_and_nobody_waits_for_it() {
+    let chat = chat_with(|limits| limits.log_events = 8);
+    let ledger = Ledger::default();
+    let mut slow = Client::connect_with(&chat, 0, ledger.clone());
+    slow.join("r").await;
+    let mut ann = Client::connect_with(&chat, usize::MAX, ledger);
+    ann.join("r").await;
+    slow.rest().await;
+    slow.end().stall();
+    for n in 1..=30 {
+        assert_eq!(ann.say("r", &n.to_string()).await, n);
+        assert_eq!(ann.event("message").await["seq"], n);
+    }
+    slow.end().resume();
+    let heard = slow.rest().await;
+    let gaps = only(&heard, "gap");
+    assert_eq!(gaps.len(), 1);
+    // The first was in the socket already; the last eight are retained.
+    assert_eq!(
+        (&gaps[0]["from"], &gaps[0]["to"], &gaps[0]["epoch"]),
+        (&json!(2), &json!(22), &json!(ann.view("r").epoch))
+    );
+    let seqs = each(&only(&heard, "message"), "seq");
+    assert_eq!(seqs, [1, 23, 24, 25, 26, 27, 28, 29, 30]);
+    assert_eq!(slow.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_that_makes_way_is_never_dropped() {
+    let chat = chat_with(|limits| limits.log_events = 8);
+    let mut slow = narrow(&chat, "r", 0).await;
+    let mut ann = member(&chat, "r", "Ann").await;
+    slow.rest().await;
+    // It takes one event each second of ten that are said: never all, and never nothing.
+    for second in 0..60 {
+        for _ in 0..10 {
+            ann.say("r", "x").await;
+        }
+        ann.rest().await;
+        pass(secs(1)).await;
+        slow.next().await;
+        assert_eq!(chat.stats().connections, 2, "dropped after {second} s");
+    }
+    assert!(slow.view("r").skipped > 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_before_a_removal_ends_where_the_stay_ended() {
+    let chat = chat_with(|limits| limits.log_events = 4);
+    let mut slow = narrow(&chat, "r", 0).await;
+    let mut ann = member(&chat, "r", "Ann").await;
+    slow.rest().await;
+    slow.end().stall();
+    for n in 0..10 {
+        ann.say("r", &n.to_string()).await;
+    }
+    let id = chat_core::MemberId::parse(&slow.view("r").me).unwrap();
+    chat.room("r").kick(id, None).unwrap();
+    for n in 10..20 {
+        ann.say("r", &n.to_string()).await;
+    }
+    slow.end().resume();
+    let heard = slow.rest().await;
+    assert_eq!(heard.last().unwrap()["type"], "removed");
+    for gap in only(&heard, "gap") {
+        assert!(
+            gap["to"].as_u64().unwrap() <= 10,
+            "it tells of what was said after the kick: {gap}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_take_its_replies_is_not_read_from() {
+    let chat = chat_with(|limits| limits.write_timeout = secs(3600));
+    let mut ann = narrow(&chat, "r", 1000).await;
+    for _ in 0..50 {
+        ann.say("r", &"x".repeat(4000)).await;
+    }
+    ann.rest().await;
+    ann.end().stall();
+    for _ in 0..1000 {
+        ann.command(json!({"type": "history", "room": "r", "limit": 50}));
+    }
+    pass(secs(60)).await;
+    // A page is 200 kB; what waits is a page in the socket, and one in the outbox that stops the reading.
+    assert!(
+        ann.end().unread() < 1_000_000,
+        "{} bytes wait",
+        ann.end().unread()
+    );
+    let mut ben = member(&chat, "r", "Ben").await;
+    ben.say("r", "others go on").await;
+    ann.end().resume();
+    let heard = ann.rest().await;
+    assert_eq!(only(&heard, "history").len(), 1000);
+}

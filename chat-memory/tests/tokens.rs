@@ -1,0 +1,129 @@
+//! Tokens: who somebody is, from one connection to the next.
+
+mod common;
+
+use chat_core::{Chat, Identity};
+use chat_memory::{Client, Ledger, pair};
+use common::*;
+use serde_json::json;
+
+async fn id_in_room(chat: &Chat, token: &str) -> Result<String, String> {
+    let mut client = Client::connect(chat);
+    let welcome = client.ask(json!({"type": "hello", "token": token})).await;
+    if welcome["type"] == "error" {
+        return Err(welcome["code"].as_str().unwrap().to_owned());
+    }
+    Ok(client.join("r").await["you"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned())
+}
+
+async fn newcomer(chat: &Chat) -> (String, String) {
+    let mut client = Client::connect(chat);
+    client.hello().await;
+    let token = client.token().to_owned();
+    let id = client.join("r").await["you"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (token, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_gives_the_same_member_back_and_a_new_token() {
+    let chat = chat();
+    let (token, id) = newcomer(&chat).await;
+    assert_eq!(id_in_room(&chat, &token).await, Ok(id.clone()));
+    pass(secs(3600)).await;
+    let mut again = Client::connect(&chat);
+    let welcome = again.done(json!({"type": "hello", "token": token})).await;
+    assert_ne!(welcome["token"], token, "it lives as long again");
+    assert_eq!(welcome["expires_at"], START + 3_600_000 + 30 * 86_400_000);
+    assert_eq!(id_in_room(&chat, again.token()).await, Ok(id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_token_is_refused_and_gives_nothing_away() {
+    let chat = chat();
+    let (token, id) = newcomer(&chat).await;
+    let (other, _) = newcomer(&builder().seed(2).build()).await;
+    let flipped = token.replace('.', "_");
+    let cut = &token[..token.len() - 1];
+    let long = "v1.".repeat(4000);
+    for bad in ["", "v1.", cut, &flipped, &long, &other, &id] {
+        assert_eq!(
+            id_in_room(&chat, bad).await,
+            Err("bad_token".into()),
+            "{bad}"
+        );
+    }
+    assert_ne!(newcomer(&chat).await.1, id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let token = ann.token().to_owned();
+    let month = 30 * 86_400;
+    let later = |seconds| builder().calendar(START + seconds * 1000).build();
+    assert!(id_in_room(&later(month - 1), &token).await.is_ok());
+    assert_eq!(
+        id_in_room(&later(month), &token).await,
+        Err("bad_token".into())
+    );
+    assert_eq!(
+        id_in_room(&later(month + 1), &token).await,
+        Err("bad_token".into())
+    );
+    pass(secs(month + 1)).await;
+    ann.rest().await;
+    assert_eq!(ann.closed(), None);
+    ann.done(json!({"type": "ping"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_what_a_token_outlives_an_engine_by() {
+    let with = |secrets: &[&str], seed| {
+        let builder = secrets
+            .iter()
+            .fold(builder().seed(seed), |builder, secret| {
+                builder.secret(*secret)
+            });
+        builder.build()
+    };
+    let (token, id) = newcomer(&with(&["old"], 1)).await;
+    assert_eq!(id_in_room(&with(&["old"], 2), &token).await, Ok(id.clone()));
+    // Rotated: the new one signs, the old one is still accepted; then it is dropped.
+    let both = with(&["new", "old"], 3);
+    let mut again = Client::connect(&both);
+    again.done(json!({"type": "hello", "token": token})).await;
+    let renewed = again.token().to_owned();
+    let only_new = with(&["new"], 4);
+    assert_eq!(id_in_room(&only_new, &renewed).await, Ok(id));
+    assert_eq!(id_in_room(&only_new, &token).await, Err("bad_token".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_the_host_knows_is_welcome_at_once() {
+    let chat = chat();
+    let mut ids = Vec::new();
+    for user in ["ann", "ann", "ben"] {
+        let (server, end) = pair(usize::MAX);
+        let ticket = chat
+            .admit(None)
+            .unwrap()
+            .identified(Identity::of_user(b"secret", user));
+        tokio::spawn(async move { ticket.serve(server).await });
+        let mut client = Client::over(end, Ledger::default());
+        assert_eq!(client.event("welcome").await.get("id"), None);
+        assert_eq!(
+            client.refused(json!({"type": "hello"})).await,
+            "already_identified"
+        );
+        ids.push(client.join("r").await["you"]["id"].clone());
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+}

@@ -99,7 +99,7 @@ impl World {
     async fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let limits = Limits {
-            log_events: rng.random_range(4..40),
+            log_events: rng.random_range(3..30),
             presence_members: if rng.random_bool(0.3) { 3 } else { 200 },
             grace: Duration::from_secs(2),
             write_timeout: Duration::from_secs(3),
@@ -223,10 +223,21 @@ impl World {
 
     /// One thing that somebody does.
     async fn act(&mut self, n: usize, room: String) {
-        let joined = self.people[n].client.views().contains_key(&room);
+        let client = &self.people[n].client;
+        // Mostly in a room where it may do something.
+        let rooms: Vec<String> = client.views().keys().cloned().collect();
+        let room = match rooms.choose(&mut self.rng) {
+            Some(joined) if self.rng.random_bool(0.6) => joined.clone(),
+            _ => room,
+        };
+        let joined = rooms.contains(&room);
         match self.rng.random_range(0..100) {
             0..20 if !joined => self.join(n, &room).await,
-            0..45 if joined => self.say(n, &room),
+            0..45 if joined => {
+                for _ in 0..self.rng.random_range(1..6) {
+                    self.say(n, &room);
+                }
+            }
             45..50 => self.resend(n),
             50..54 if joined => drop(self.tell(n, json!({"type": "leave", "room": room}))),
             54..60 => {
@@ -261,7 +272,7 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self, n: usize) {
-        let window = [0, 300, 3_000, usize::MAX][self.rng.random_range(0..4)];
+        let window = [0, 0, 500, usize::MAX][self.rng.random_range(0..4)];
         let (server, end) = pair(window);
         let connection = self.chat.admit(None).expect("a place").serve(server);
         self.people[n].task = self.tasks.spawn(async move {

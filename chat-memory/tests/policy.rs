@@ -48,7 +48,7 @@ impl Policy for Obedient {
             "data" => {
                 draft.data =
                     serde_json::value::RawValue::from_string(format!("\"{}\"", "x".repeat(5000)))
-                        .ok()
+                        .ok();
             }
             _ => {}
         }

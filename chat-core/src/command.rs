@@ -128,7 +128,7 @@ impl Request {
             Ok(id) => (id, None),
             Err(error) => (None, Some(error)),
         };
-        let kind = fields.string("type");
+        let kind = fields.text("type");
         let hello = kind
             .as_ref()
             .is_ok_and(|kind| kind.as_deref() == Some("hello"));
@@ -276,8 +276,14 @@ impl<'a> Fields<'a> {
             .map_err(|_| bad(format!("`{name}` is {what}")))
     }
 
+    fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Error> {
+        Ok(self
+            .typed::<Name<'a>>(name, "a string")?
+            .map(|Name(text)| text))
+    }
+
     fn string(&self, name: &str) -> Result<Option<String>, Error> {
-        self.typed(name, "a string")
+        Ok(self.text(name)?.map(Cow::into_owned))
     }
 
     fn boolean(&self, name: &str) -> Result<Option<bool>, Error> {
@@ -304,7 +310,7 @@ impl<'a> Fields<'a> {
     }
 
     fn room(&self) -> Result<RoomId, Error> {
-        RoomId::new(&self.required("room", self.string("room")?)?)
+        RoomId::new(&self.required("room", self.text("room")?)?)
     }
 
     fn key(&self) -> Result<Option<String>, Error> {
@@ -357,7 +363,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// A field's name, borrowed where it holds no escapes.
+/// A string, borrowed where it holds no escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

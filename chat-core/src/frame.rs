@@ -1,5 +1,7 @@
 //! Encoded events: what is written to a socket, made once and shared by all.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -16,10 +18,19 @@ pub struct Frames(Bytes);
 impl Frames {
     /// Encodes one event.
     pub(crate) fn encode<T: Serialize>(event: &T) -> Self {
-        let mut out = Vec::with_capacity(256);
-        push(&mut out, event);
-        // Kept for long: without the slack of a growing vector.
-        Self(out.into_boxed_slice().into())
+        // What is kept for long has its exact size; what it is written to is used again.
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            push(scratch, event);
+            Self(Bytes::copy_from_slice(scratch))
+        })
+    }
+
+    /// Puts encoded events together.
+    pub(crate) fn concat<'a>(events: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let mut out = Vec::with_capacity(events.clone().map(Self::len).sum());
+        events.for_each(|frames| out.extend_from_slice(&frames.0));
+        Self(out.into())
     }
 
     /// Takes over a buffer that only [`push`] has written to.
@@ -102,6 +113,11 @@ fn span(frames: &[u8]) -> Option<(usize, usize)> {
         short => (2, u64::from(short)),
     };
     Some((start, start + usize::try_from(len).ok()?))
+}
+
+thread_local! {
+    /// As large as the largest event was: text, data and names of one message, escaped.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// FIN and the text opcode.

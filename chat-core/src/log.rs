@@ -143,7 +143,7 @@ impl Log {
     }
 
     /// The encoded events in `range`, oldest first, as far as they are retained.
-    pub(crate) fn frames(&self, range: Range<u64>) -> impl Iterator<Item = &Frames> {
+    pub(crate) fn frames(&self, range: Range<u64>) -> impl Iterator<Item = &Frames> + Clone {
         range
             .filter_map(|seq| self.entry(seq))
             .map(|entry| &entry.frames)

@@ -11,6 +11,8 @@ pub(crate) struct Outbox(Vec<u8>);
 
 impl Outbox {
     pub(crate) fn push(&mut self, event: &Event<'_>) {
+        // Most replies are shorter; without it a vector grows five times on the way.
+        self.0.reserve(160);
         frame::push(&mut self.0, event);
     }
 

@@ -488,18 +488,18 @@ impl Room {
             return Frames::from_pushed(out);
         }
         let mut events = state.log.frames(reading.events.clone());
-        let first = events.next().expect("the head is newer than the cursor");
         if reading.events.end - reading.events.start == 1 {
-            return first.clone();
+            return events
+                .next()
+                .expect("the head is newer than the cursor")
+                .clone();
         }
         if let Some((range, frames)) = &*self.batch.lock()
             && *range == reading.events
         {
             return frames.clone();
         }
-        let mut out = first.as_bytes().to_vec();
-        events.for_each(|frames| out.extend_from_slice(frames.as_bytes()));
-        let frames = Frames::from_pushed(out);
+        let frames = Frames::concat(events);
         *self.batch.lock() = Some((reading.events, frames.clone()));
         frames
     }
@@ -509,18 +509,14 @@ impl Room {
         cursor.fleeting = self.fleeting.load(Ordering::Acquire);
         let presence = state.presence.after(cursor.version);
         let typing = state.typing.after(cursor.typing, cursor.member);
-        let mut all = presence.chain(typing);
-        let first = all.next().cloned();
-        let rest: Vec<&Frames> = all.collect();
+        let all: Vec<&Frames> = presence.chain(typing).collect();
         cursor.version = state.presence.version().0;
         cursor.typing = state.typing.newest;
-        if rest.is_empty() {
-            return first;
+        match all[..] {
+            [] => None,
+            [one] => Some(one.clone()),
+            _ => Some(Frames::concat(all.into_iter())),
         }
-        let mut out = first?.as_bytes().to_vec();
-        rest.into_iter()
-            .for_each(|frames| out.extend_from_slice(frames.as_bytes()));
-        Some(Frames::from_pushed(out))
     }
 
     /// The messages before `before`, oldest first, and whether there are more.

@@ -1,4 +1,4 @@
-//! A scheduler of its own for connections: which of those that are awake goes next is decided by a seed.
+//! A scheduler of its own for connections: which of those that are awake goes next is decided by chance.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
+
+use crate::chance::Chance;
 
 /// Connections being served.
 #[derive(Default)]
@@ -46,8 +47,8 @@ impl Tasks {
         }
     }
 
-    /// Polls one that is awake, picked by the seed. False if all sleep.
-    pub(crate) fn turn(&mut self, rng: &mut ChaCha8Rng) -> bool {
+    /// Polls one that is awake, picked by chance. False if all sleep.
+    pub(crate) fn turn(&mut self, rng: &mut Chance) -> bool {
         let awake: Vec<usize> = (0..self.0.len()).filter(|n| self.is_awake(*n)).collect();
         if awake.is_empty() {
             return false;

@@ -6,20 +6,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use chat_core::{Chat, Create, HistoryFrom, Limits, MemberId, RoomId};
+use rand::Rng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use crate::chance::Chance;
 use crate::client::Client;
 use crate::ledger::Ledger;
 use crate::tasks::Tasks;
 use crate::view::{number, text};
 use crate::wire::pair;
 
-/// A world. One number decides everything in it: who does what, which connection runs next, how much time goes by.
+/// A world. One number, or a string of choices, decides everything in it: who does what, which connection runs next, how much
+/// time goes by.
 pub struct World {
-    pub(crate) rng: ChaCha8Rng,
+    pub(crate) rng: Chance,
     pub(crate) chat: Chat,
     pub(crate) tasks: Tasks,
     pub(crate) ledger: Ledger,
@@ -73,31 +74,45 @@ impl World {
     /// # Panics
     /// Where a promise is broken; the seed is printed.
     pub fn run(seed: u64, steps: usize) -> Report {
-        let run = || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .start_paused(true)
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let mut world = Self::new(seed).await;
-                for _ in 0..steps {
-                    world.step().await;
-                    world.check_capacity();
-                }
-                world.come_to_rest().await;
-                world.judge().await;
-                world.finish()
-            })
-        };
+        let run = || Self::live(Chance::of_seed(seed), seed, |n, _| n < steps);
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             eprintln!("the world of seed {seed} failed; WORLD_SEED={seed} runs it again");
             resume_unwind(panic)
         })
     }
 
-    async fn new(seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    /// Runs the world that `choices` decide, for as long as they last, lets it come to rest, and checks all that is promised.
+    ///
+    /// # Panics
+    /// Where a promise is broken.
+    pub fn play(choices: &[u8]) -> Report {
+        Self::live(Chance::of_choices(choices), 0, |_, chance| {
+            !chance.is_spent()
+        })
+    }
+
+    fn live(chance: Chance, seed: u64, goes_on: impl Fn(usize, &Chance) -> bool) -> Report {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut world = Self::new(chance, seed).await;
+            for n in 0.. {
+                if !goes_on(n, &world.rng) {
+                    break;
+                }
+                world.step().await;
+                world.check_capacity();
+            }
+            world.come_to_rest().await;
+            world.judge().await;
+            world.finish()
+        })
+    }
+
+    async fn new(mut rng: Chance, seed: u64) -> Self {
         let limits = Limits {
             log_events: rng.random_range(3..30),
             presence_members: if rng.random_bool(0.3) { 3 } else { 200 },
@@ -262,8 +277,26 @@ impl World {
             77..83 => self.people[n].client.end().resume(),
             83..88 => self.part(n, true),
             88..90 => self.part(n, false),
+            90..93 => self.create(n, room),
             _ => {}
         }
+    }
+
+    /// Makes a room, be there one of that id or not.
+    fn create(&mut self, n: usize, taken: String) {
+        let fresh = self.rng.random::<bool>();
+        let room = if fresh { MADE.to_owned() } else { taken };
+        let mut create = json!({"type": "create", "room": room});
+        if self.rng.random() {
+            create["capacity"] = json!(self.rng.random_range(1..4));
+        }
+        if self.rng.random_bool(0.3) {
+            create["ttl_ms"] = json!(self.rng.random_range(1_000..10_000));
+        }
+        if fresh && !self.rooms.iter().any(|known| known.as_str() == MADE) {
+            self.rooms.push(RoomId::new(MADE).expect("a good name"));
+        }
+        self.tell(n, create);
     }
 
     fn tell(&mut self, n: usize, command: Value) -> u64 {
@@ -528,3 +561,5 @@ impl Person {
 }
 
 pub(crate) const LOCKED: &str = "locked";
+/// A room that no world begins with.
+const MADE: &str = "made";

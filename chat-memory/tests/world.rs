@@ -49,6 +49,8 @@ fn every_world_keeps_every_promise() {
         "typing",
         "notice",
         "left",
+        "created",
+        "room_exists",
     ] {
         assert!(heard.contains_key(kind), "no world had: {kind}");
     }

@@ -123,7 +123,12 @@ impl Session {
         match outcome {
             Ok(None) => self.malformed = 0,
             Ok(work) => return work,
-            Err(error) => self.outbox.push_error(id, &error),
+            Err(error) => {
+                self.outbox.push_error(id, &error);
+                if error.code == Code::BadCommand {
+                    self.count_malformed();
+                }
+            }
         }
         None
     }

@@ -212,6 +212,25 @@ async fn ten_malformed_in_a_row_close_and_the_tenth_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_only_the_room_finds_malformed_counts_too() {
+    let chat = chat();
+    for command in [
+        r#"{"type":"send","room":"r","text":"\u0007"}"#,
+        r#"{"type":"members","room":"r","cursor":"none"}"#,
+        r#"{"type":"create","title":"a\tb"}"#,
+    ] {
+        let mut ann = Client::connect(&chat);
+        ann.join("r").await;
+        for _ in 0..10 {
+            ann.send_raw(command);
+        }
+        let heard = only(&ann.rest().await, "error");
+        assert_eq!(each(&heard, "code"), vec![json!("bad_command"); 10]);
+        assert_eq!(ann.closed(), Some(1008), "{command}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_good_command_begins_a_new_row() {
     let chat = chat();
     let mut ann = Client::connect(&chat);

@@ -1,5 +1,8 @@
 //! What may be said: texts, titles, data.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use unicode_general_category::{GeneralCategory as Category, get_general_category as category};
 
 use crate::error::{Code, Error};
@@ -57,7 +60,8 @@ pub(crate) fn check_title(title: &str, most_chars: usize) -> Result<String, Erro
 /// Checks `data`, whose text is passed on as it came.
 ///
 /// # Errors
-/// `too_large`: over the limit, or nested deeper than what every JSON parser takes.
+/// `too_large`: over the limit, or nested deeper than what every JSON parser takes. `bad_command`: half of a surrogate pair, or a
+/// number that no double holds; a strict parser would refuse the whole event.
 pub(crate) fn check_data(json: &str, most_bytes: usize) -> Result<(), Error> {
     if json.len() > most_bytes {
         return Err(Error::new(
@@ -84,7 +88,64 @@ pub(crate) fn check_data(json: &str, most_bytes: usize) -> Result<(), Error> {
             format!("`data` is nested at most {DEEPEST_DATA} deep"),
         ));
     }
-    Ok(())
+    match serde_json::from_str(json) {
+        Ok(Readable) => Ok(()),
+        Err(_) => Err(Error::new(
+            Code::BadCommand,
+            "`data` holds half of a surrogate pair, or a number over 1.8e308",
+        )),
+    }
+}
+
+/// JSON whose every string and number was read, of which nothing is kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Readable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Readable, A::Error> {
+                while let Some(Readable) = seq.next_element()? {}
+                Ok(Readable)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Readable, A::Error> {
+                while let Some((Readable, Readable)) = map.next_entry()? {}
+                Ok(Readable)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 /// White space, default-ignorable code points, and the categories Cc, Cf, Cs and Cn.
@@ -187,6 +248,28 @@ mod tests {
             code(check_title(&"가".repeat(61), 60)),
             Some(Code::TooLarge)
         );
+    }
+
+    #[test]
+    fn data_is_what_every_parser_reads() {
+        for fine in [
+            "null",
+            "-0",
+            "1.5e308",
+            "12345678901234567890.10",
+            r#"{"\u00e9":["\ud83d\ude00",true,-1,{}]}"#,
+        ] {
+            assert_eq!(code(check_data(fine, 100)), None, "{fine}");
+        }
+        for bad in [
+            "1e999",
+            r#""\ud800""#,
+            r#"[{"a":["\udc00"]}]"#,
+            r#"{"\ud800":1}"#,
+            r#"{"a":-1e999}"#,
+        ] {
+            assert_eq!(code(check_data(bad, 100)), Some(Code::BadCommand), "{bad}");
+        }
     }
 
     #[test]

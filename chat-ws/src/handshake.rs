@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::{
-    CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
@@ -23,7 +23,7 @@ pub const SUBPROTOCOL: &str = "chat.v1";
 ///
 /// # Errors
 /// The first [`Rejection`] that applies, in the order method, HTTP version, upgrade, WebSocket
-/// version, host, key, origin.
+/// version, host, key, content, origin.
 pub fn handshake(
     method: &Method,
     version: Version,
@@ -48,6 +48,10 @@ pub fn handshake(
     let key = only(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key))
         .ok_or(Rejection::Key)?;
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if headers.contains_key(TRANSFER_ENCODING) || lengths.any(|length| length != "0") {
+        return Err(Rejection::Content);
+    }
     if headers.contains_key(ORIGIN) {
         let origin = only(headers, &ORIGIN).ok_or(Rejection::Origin)?;
         if !origins.admit(origin, host) {

@@ -23,6 +23,8 @@ pub enum Rejection {
     Host,
     /// No or more than one `Sec-WebSocket-Key`, or one that is not 16 bytes in Base64: 400.
     Key,
+    /// A request with a body, which would be taken for frames: 400.
+    Content,
     /// A page of an origin that is not admitted, or more than one `Origin`: 403.
     Origin,
     /// The HTTP server, or something between, does not let the connection be taken over: 500.
@@ -40,7 +42,7 @@ impl Rejection {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Host | Self::Key => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Key | Self::Content => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Full => StatusCode::SERVICE_UNAVAILABLE,
@@ -85,6 +87,7 @@ impl Rejection {
             Self::Version => "Only version 13 of the WebSocket protocol is spoken here.\n",
             Self::Host => "The request needs one Host header.\n",
             Self::Key => "The request needs one Sec-WebSocket-Key of 16 bytes in Base64.\n",
+            Self::Content => "A WebSocket is opened by a request without a body.\n",
             Self::Origin => "Pages of this origin may not connect here.\n",
             Self::NotUpgradable => {
                 "The server does not allow this connection to be upgraded; \

@@ -67,6 +67,7 @@ fn lists_and_cases_are_read_as_http_has_them() {
         &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZR==")],
         &[("sec-websocket-extensions", "permessage-deflate")],
         &[("origin", "https://server.example.com")],
+        &[("content-length", "0")],
     ] {
         assert!(shake(but).is_ok(), "{but:?}");
     }
@@ -115,6 +116,9 @@ fn each_fault_has_its_answer() {
             Rejection::Key,
             400,
         ),
+        // What follows such a head is its body to a proxy, and would be frames to us.
+        (&[("content-length", "5")], Rejection::Content, 400),
+        (&[("transfer-encoding", "chunked")], Rejection::Content, 400),
         (
             &[("origin", "https://evil.example")],
             Rejection::Origin,

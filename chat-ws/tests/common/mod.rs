@@ -10,10 +10,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use chat_core::Incoming;
+use chat_core::{Chat, Incoming};
 use chat_ws::{Config, WebSocket};
 use futures_util::{Sink, SinkExt, StreamExt};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 pub const TEXT: u8 = 0x81;
@@ -141,6 +144,41 @@ pub async fn ask(config: Config, input: &[u8], chop: usize) -> Vec<Frame> {
         tokio::task::yield_now().await;
     }
     read_all(&mut client).await
+}
+
+/// The client's end of a stream to an HTTP server with the chat's endpoint, under the limits of the standalone server.
+pub fn endpoint(chat: &Chat) -> DuplexStream {
+    let (server, client) = tokio::io::duplex(1 << 20);
+    let service = chat_ws::service(chat.clone());
+    tokio::spawn(async move {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(16 * 1024)
+            .serve_connection(TokioIo::new(server), service)
+            .with_upgrades();
+        let _ = connection.await;
+    });
+    client
+}
+
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const MAX_HEADERS: usize = 64;
+
+/// The status and the head of the answer; none if the server ends the stream without one.
+pub async fn answer(io: &mut (impl AsyncRead + Unpin)) -> Option<(u16, String)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        match io.read_u8().await {
+            Ok(byte) => head.push(char::from(byte)),
+            Err(_) if head.is_empty() => return None,
+            Err(error) => panic!("half an answer: {head:?}: {error}"),
+        }
+    }
+    let status = head.strip_prefix("HTTP/1.").expect("an answer in HTTP/1");
+    let status = status.split(' ').nth(1).expect("a status");
+    Some((status.parse().expect("a number"), head))
 }
 
 pub fn text(text: &str) -> Incoming {

@@ -24,6 +24,8 @@ pub(crate) struct Reading {
     ended: u32,
     /// What was read from the socket and is not parsed.
     rest: Bytes,
+    /// Whether the context may hold frames of a message under way that it has not looked at.
+    unseen: bool,
     /// Raised when all before it was returned.
     violation: Option<Close>,
     /// Whether a long frame has made the context's buffer large.
@@ -74,6 +76,7 @@ impl Reading {
             framing: Framing::default(),
             ended: 0,
             rest: Bytes::new(),
+            unseen: false,
             violation: None,
             grown: false,
             began: now,
@@ -131,7 +134,9 @@ impl Reading {
         frames: &mut u32,
     ) -> Step {
         loop {
-            if self.ended == 0 && input.is_empty() {
+            // A fragment that is wrong is refused before what comes behind it, and before its message ends.
+            let seen = !self.unseen || self.framing.at_boundary();
+            if self.ended == 0 && input.is_empty() && seen {
                 return self.violation.take().map_or(Step::More, Step::Broken);
             }
             if self.ended > 0 && *frames == 0 {
@@ -142,6 +147,7 @@ impl Reading {
                 input,
                 reply: &mut reply,
             };
+            self.unseen = true;
             match self.context.read(&mut memory) {
                 Ok(Message::Text(text)) => {
                     self.ended = self.ended.saturating_sub(1);
@@ -168,6 +174,7 @@ impl Reading {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     debug_assert_eq!(self.ended, 0, "framing and parser disagree");
                     self.ended = 0;
+                    self.unseen = false;
                 }
                 Err(error) => return Step::Broken(verdict(&error)),
             }

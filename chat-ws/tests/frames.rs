@@ -230,6 +230,21 @@ async fn bad_text_is_refused_before_its_message_ends() {
         .await
         .unwrap();
     assert_eq!(close_code(&read_all(&mut client).await), 1007);
+    // The same behind a message in one read, whether or not something else is wrong later.
+    let start = [frame(TEXT, b"first"), start].concat();
+    check(
+        "bad text, unfinished",
+        &start,
+        &[(TEXT, b"first".to_vec()), failed(1007)],
+    )
+    .await;
+    let wrong_later = [start, frame(0x83, b"")].concat();
+    check(
+        "bad text, then a reserved opcode",
+        &wrong_later,
+        &[(TEXT, b"first".to_vec()), failed(1007)],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

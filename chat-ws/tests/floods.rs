@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chat_ws::Config;
+use chat_ws::{Config, WebSocket};
 use common::*;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
@@ -50,6 +51,48 @@ async fn empty_fragments_are_limited() {
     assert_eq!(close_code(&read_all(&mut client).await), 1008);
 }
 
+/// CVE-2026-48779 and CVE-2026-65623: fragments of one byte that cost far more than they carry, or ever more the more there are.
+#[test]
+fn a_message_of_one_byte_fragments_costs_as_much_as_its_frames() {
+    let limit = Config::default().message_bytes;
+    let of_fragments = |count: usize| {
+        let middle = frame(CONTINUE, b"a").repeat(count - 2);
+        let (start, end) = (frame(TEXT_START, b"a"), frame(CONTINUE_END, b"a"));
+        let input = [start, middle, end].concat();
+        let mut frames = Vec::new();
+        let memory = allocation_counter::measure(|| frames = outcome(&input));
+        (frames, memory, input.len() as u64)
+    };
+    let (frames, memory, bytes) = of_fragments(limit);
+    assert_eq!(frames[0], (TEXT, vec![b'a'; limit]));
+    assert!(memory.bytes_max < 4 * limit as u64, "{memory:?}");
+    // Copied again with every fragment it would be 2 GiB.
+    assert!(memory.bytes_total < 2 * bytes, "{memory:?} for {bytes}");
+    assert!(memory.count_total < 200, "{memory:?}");
+    let (frames, ..) = of_fragments(limit + 1);
+    assert_eq!(close_code(&frames), 1009);
+}
+
+/// What an echo says to `input` and to the end of it.
+fn outcome(input: &[u8]) -> Vec<Frame> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (io, client) = tokio::io::duplex(16 * 1024);
+        tokio::spawn(serve_echo(WebSocket::new(io, &[], Arc::default())));
+        let (mut reader, mut writer) = tokio::io::split(client);
+        let write = async {
+            let _ = writer.write_all(input).await;
+            let _ = writer.shutdown().await;
+        };
+        tokio::join!(write, read_all(&mut reader)).1
+    })
+}
+
+/// tungstenite's default keeps every pong that waits to be written.
 #[tokio::test(start_paused = true)]
 async fn pings_whose_pongs_nobody_reads_take_no_memory() {
     let (io, mut client) = tokio::io::duplex(4096);

@@ -59,6 +59,7 @@ fn the_example_of_the_rfc_is_accepted() {
 fn lists_and_cases_are_read_as_http_has_them() {
     for but in [
         &[("connection", "keep-alive, Upgrade")][..],
+        &[("connection", "close,uPgRaDe\t,  te")],
         &[("connection", "keep-alive"), ("connection", "UPGRADE")],
         &[("upgrade", "WebSocket")],
         &[("upgrade", "h2c,\twebsocket")],
@@ -82,6 +83,15 @@ fn each_fault_has_its_answer() {
         (&[("upgrade", "websockets")], Rejection::NoUpgrade, 426),
         (&[("sec-websocket-version", "-")], Rejection::Version, 426),
         (&[("sec-websocket-version", "8")], Rejection::Version, 426),
+        (&[("sec-websocket-version", "12")], Rejection::Version, 426),
+        (&[("sec-websocket-version", "99")], Rejection::Version, 426),
+        (&[("sec-websocket-version", "013")], Rejection::Version, 426),
+        (&[("upgrade", "h2c")], Rejection::NoUpgrade, 426),
+        (
+            &[("connection", "upgraded, close")],
+            Rejection::NoUpgrade,
+            426,
+        ),
         (
             &[("sec-websocket-version", "13, 8")],
             Rejection::Version,

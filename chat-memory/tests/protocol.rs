@@ -159,6 +159,98 @@ async fn a_field_that_is_missing_or_of_another_type_is_bad_command() {
         .await;
 }
 
+/// Values of other types than expected have crashed Socket.IO's parser (CVE-2023-32695 and others).
+#[tokio::test(start_paused = true)]
+async fn every_field_of_every_command_refuses_every_other_type() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let values = [
+        ("string", json!("1")),
+        ("whole", json!(1)),
+        ("boolean", json!(true)),
+        ("object", json!({"epoch": "e", "seq": 1})),
+        ("none", json!([])),
+        ("none", json!(["r"])),
+        ("none", json!({})),
+        ("none", json!({"toString": "r", "length": 1})),
+        ("none", json!(-1)),
+        ("none", json!(0.5)),
+        ("none", json!(1e300)),
+    ];
+    for (kind, fields) in [
+        (
+            "hello",
+            &[
+                ("token", "string"),
+                ("nickname", "string"),
+                ("locale", "string"),
+            ][..],
+        ),
+        (
+            "create",
+            &[
+                ("room", "string"),
+                ("title", "string"),
+                ("capacity", "whole"),
+                ("password", "string"),
+                ("ttl_ms", "whole"),
+                ("listed", "boolean"),
+                ("grace_ms", "whole"),
+                ("history_from", "string"),
+            ],
+        ),
+        ("rooms", &[("cursor", "string"), ("limit", "whole")]),
+        (
+            "join",
+            &[
+                ("room", "string"),
+                ("password", "string"),
+                ("nickname", "string"),
+                ("since", "object"),
+                ("history", "whole"),
+            ],
+        ),
+        ("leave", &[("room", "string")]),
+        (
+            "send",
+            &[
+                ("room", "string"),
+                ("text", "string"),
+                ("key", "string"),
+                ("reply_to", "whole"),
+            ],
+        ),
+        (
+            "history",
+            &[("room", "string"), ("before", "whole"), ("limit", "whole")],
+        ),
+        (
+            "members",
+            &[("room", "string"), ("cursor", "string"), ("limit", "whole")],
+        ),
+        ("nickname", &[("nickname", "string"), ("room", "string")]),
+        ("typing", &[("room", "string"), ("active", "boolean")]),
+    ] {
+        for (field, fits) in fields {
+            for (is, value) in &values {
+                if is == fits {
+                    continue;
+                }
+                let right = json!({"room": "r", "text": "x", "nickname": "Ben", "active": true});
+                let mut command = json!({"type": kind});
+                for (name, _) in fields.iter().filter(|(name, _)| !right[name].is_null()) {
+                    command[name] = right[name].clone();
+                }
+                command[field] = value.clone();
+                let shown = command.to_string();
+                assert_eq!(ann.refused(command).await, "bad_command", "{shown}");
+                // No row of ten comes together.
+                ann.done(json!({"type": "ping"})).await;
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_id_is_repeated_if_it_can_be() {
     let chat = chat();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chat_ws::{Config, WebSocket};
 use common::*;
 use futures_util::StreamExt;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
@@ -51,14 +52,12 @@ async fn empty_fragments_are_limited() {
     assert_eq!(close_code(&read_all(&mut client).await), 1008);
 }
 
-/// CVE-2026-48779 and CVE-2026-65623: fragments of one byte that cost far more than they carry, or ever more the more there are.
+/// CVE-2026-48779: fragments of one byte, each of which is kept as something far larger.
 #[test]
 fn a_message_of_one_byte_fragments_costs_as_much_as_its_frames() {
     let limit = Config::default().message_bytes;
     let of_fragments = |count: usize| {
-        let middle = frame(CONTINUE, b"a").repeat(count - 2);
-        let (start, end) = (frame(TEXT_START, b"a"), frame(CONTINUE_END, b"a"));
-        let input = [start, middle, end].concat();
+        let input = fragments(count);
         let mut frames = Vec::new();
         let memory = allocation_counter::measure(|| frames = outcome(&input));
         (frames, memory, input.len() as u64)
@@ -71,6 +70,32 @@ fn a_message_of_one_byte_fragments_costs_as_much_as_its_frames() {
     assert!(memory.count_total < 200, "{memory:?}");
     let (frames, ..) = of_fragments(limit + 1);
     assert_eq!(close_code(&frames), 1009);
+}
+
+/// CVE-2026-65623: all that there is of a message is gone through again with each of its fragments.
+#[test]
+fn a_message_of_eight_times_the_fragments_takes_about_eight_times_the_work() {
+    let limit = Config::default().message_bytes;
+    let work = |count: usize| {
+        let input = fragments(count);
+        let work = || {
+            let before = clock_gettime(ClockId::ThreadCPUTime);
+            assert_eq!(outcome(&input)[0].1.len(), count);
+            let took = clock_gettime(ClockId::ThreadCPUTime) - before;
+            took.tv_sec * 1_000_000_000 + took.tv_nsec
+        };
+        (0..5).map(|_| work()).min().expect("some")
+    };
+    let (few, most) = (work(limit / 8), work(limit));
+    // Were it the square, it would be sixty-four times.
+    assert!(most < 24 * few, "{few} ns, then {most} ns");
+}
+
+/// A message in fragments of one byte.
+fn fragments(count: usize) -> Vec<u8> {
+    let middle = frame(CONTINUE, b"a").repeat(count - 2);
+    let (start, end) = (frame(TEXT_START, b"a"), frame(CONTINUE_END, b"a"));
+    [start, middle, end].concat()
 }
 
 /// What an echo says to `input` and to the end of it.

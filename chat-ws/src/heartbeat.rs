@@ -30,7 +30,8 @@ pub(crate) enum Beat {
 }
 
 /// A timer that fires this much too late has slept with its process (stopped, suspended or
-/// starved), and that time does not count against the peer.
+/// starved), and that time does not count against the peer. Half the time for the answer is as
+/// much, or a short one could be lost without a ping.
 const LOST: Duration = Duration::from_secs(2);
 
 impl Heartbeat {
@@ -60,7 +61,8 @@ impl Heartbeat {
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
         let patience = config.heartbeat + config.pong_timeout;
-        let beat = if now.duration_since(self.timer.deadline()) > LOST {
+        let lost = LOST.min(config.pong_timeout / 2);
+        let beat = if now.duration_since(self.timer.deadline()) > lost {
             self.heard = now;
             Beat::Rest
         } else if now >= self.heard + patience || began.is_some_and(|began| now >= began + patience)

@@ -92,3 +92,20 @@ async fn time_that_the_server_lost_does_not_count() {
     assert!(timeout(24 * SECOND, read_frame(&mut client)).await.is_err());
     assert!(!server.is_finished());
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_closed_without_a_ping_however_short_the_heartbeat() {
+    for millis in [10, 100, 1000, 3000, 10_000] {
+        let mut config = Config::default();
+        config.heartbeat = Duration::from_millis(millis);
+        config.pong_timeout = config.heartbeat / 2;
+        for lost in 1..40 {
+            let (mut socket, mut client) = pair(config.clone());
+            let _server = tokio::spawn(async move { socket.next().await.is_none() });
+            sleep(config.heartbeat / 2).await;
+            advance(config.heartbeat * lost / 10).await;
+            let got = read_frame(&mut client).await.unwrap();
+            assert_eq!(got, (PING, vec![]), "{config:?}, {lost} tenths lost");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use chat_core::Busy;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
@@ -29,10 +30,8 @@ pub enum Rejection {
     Origin,
     /// The HTTP server, or something between, does not let the connection be taken over: 500.
     NotUpgradable,
-    /// The chat is at its limit of connections, or going away: 503 with `Retry-After`.
-    Full,
-    /// The address is at its limit of connections: 429 with `Retry-After`.
-    Address,
+    /// There is no place: 429 where it is the address that has too many, else 503; with `Retry-After`.
+    Busy(Busy),
 }
 
 impl Rejection {
@@ -45,8 +44,8 @@ impl Rejection {
             Self::Host | Self::Key | Self::Content => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Address => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy(Busy::Address) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -69,8 +68,8 @@ impl Rejection {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            Self::Full | Self::Address => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            Self::Busy(busy) => {
+                headers.insert(RETRY_AFTER, busy.retry_after().as_secs().into());
             }
             _ => {}
         }
@@ -93,8 +92,10 @@ impl Rejection {
                 "The server does not allow this connection to be upgraded; \
                  it must serve connections with upgrades.\n"
             }
-            Self::Full => "No more connections are taken now; try again later.\n",
-            Self::Address => "Too many connections from this address; try again later.\n",
+            Self::Busy(Busy::Address) => {
+                "Too many connections from this address; try again later.\n"
+            }
+            Self::Busy(_) => "No more connections are taken now; try again later.\n",
         }
     }
 }
@@ -106,6 +107,3 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
-
-/// Long enough for a place to become free, short enough for someone who waits.
-const RETRY_SECONDS: &str = "5";

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::{Busy, Chat, Ticket};
+use chat_core::{Chat, Ticket};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
@@ -100,10 +100,7 @@ impl ChatService {
             .remove::<OnUpgrade>()
             .ok_or(Rejection::NotUpgradable)?;
         let addr = extensions.get().map(|ClientAddr(addr)| *addr);
-        let ticket = self.chat.admit(addr).map_err(|busy| match busy {
-            Busy::Address => Rejection::Address,
-            _ => Rejection::Full,
-        })?;
+        let ticket = self.chat.admit(addr).map_err(Rejection::Busy)?;
         tokio::spawn(upgraded(upgrade, ticket, Arc::clone(&self.config)));
         Ok(response)
     }

@@ -222,5 +222,5 @@ async fn the_host_says_whose_connection_it_is() {
     let (_first, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     let (status, headers) = refused(address, None).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert!(headers.contains_key("retry-after"));
+    assert_eq!(headers["retry-after"], "30");
 }

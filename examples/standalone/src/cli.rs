@@ -8,6 +8,7 @@ use std::time::Duration;
 use chat_core::{Limits, Quota};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
 
 /// An anonymous chat server: open the page, make a room, send the link.
 ///
@@ -74,7 +75,7 @@ pub(crate) struct Cli {
     pub(crate) drain: Duration,
 
     /// What to log: `info`, `debug`, `chat_core=debug,info`, …
-    #[arg(long, env = "CHAT_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "CHAT_LOG", default_value = "info", value_parser = filter, value_name = "FILTER")]
     pub(crate) log: String,
 
     /// How to log.
@@ -150,13 +151,13 @@ struct LimitFlags {
     #[arg(long, env = "CHAT_PAGE", default_value_t = 100, value_name = "N")]
     page: usize,
     /// Silence after which a client is pinged.
-    #[arg(long, env = "CHAT_HEARTBEAT", default_value = "25s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "CHAT_HEARTBEAT", default_value = "25s", value_parser = patience, value_name = "TIME")]
     heartbeat: Duration,
     /// Time in which a client must take what it is sent, or be dropped (4002).
-    #[arg(long, env = "CHAT_WRITE_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "CHAT_WRITE_TIMEOUT", default_value = "10s", value_parser = patience, value_name = "TIME")]
     write_timeout: Duration,
-    /// Time in which a request's header must have come.
-    #[arg(long, env = "CHAT_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "TIME")]
+    /// Time in which a request's header must have come, and after which a connection takes no further request.
+    #[arg(long, env = "CHAT_HEADER_TIMEOUT", default_value = "10s", value_parser = patience, value_name = "TIME")]
     header_timeout: Duration,
     /// Connections at once; more are refused (503).
     #[arg(
@@ -338,12 +339,25 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = digits
         .parse()
         .map_err(|_| "a time is like 500ms, 10s, 5m or 24h")?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err("a time is like 500ms, 10s, 5m or 24h".into()),
+    let time = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        "h" => Duration::from_secs(number.saturating_mul(3600)),
+        _ => return Err("a time is like 500ms, 10s, 5m or 24h".into()),
+    };
+    // The clock can count from now to any moment within it.
+    if time > LONGEST {
+        return Err("a time is at most 87600h, ten years".into());
+    }
+    Ok(time)
+}
+
+/// A time that a client is given: with none, nobody could be served.
+fn patience(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("this time is above zero".into()),
+        time => Ok(time),
     }
 }
 
@@ -352,6 +366,15 @@ fn quota(text: &str) -> Result<Quota, String> {
     let burst = burst.parse().map_err(|_| "a rate is like 200/10s")?;
     Ok(Quota::per(burst, duration(period)?))
 }
+
+fn filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

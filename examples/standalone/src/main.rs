@@ -10,13 +10,18 @@ mod server;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let secrets = cli.secrets().unwrap_or_else(|error| {
+        let error = Cli::command().error(ErrorKind::ValueValidation, error);
+        error.exit()
+    });
     log_to_stderr(&cli);
-    match run(cli) {
+    match run(cli, secrets) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("standalone: {error}");
@@ -25,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), String> {
+fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
     // One worker needs no work stealing. Between two looks at the sockets it delivers to up to 512 members, about 2 ms of
     // work: what is said meanwhile is then read and delivered together, with fewer writes (docs/PERFORMANCE.md).
     let mut runtime = match cli.workers() {
@@ -41,7 +46,7 @@ fn run(cli: Cli) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    let served = runtime.block_on(server::run(cli));
+    let served = runtime.block_on(server::run(cli, secrets));
     // What is still connected after the drain's deadline ends here.
     runtime.shutdown_background();
     served
@@ -53,8 +58,11 @@ fn log_to_stderr(cli: &Cli) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let logs = logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    match cli.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    // Not `init`, which takes in the records of the `log` crate too: the WebSocket parser's hold what people say, tokens
+    // included.
+    let set = match cli.log_format {
+        LogFormat::Text => tracing::subscriber::set_global_default(logs.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(logs.json().finish()),
+    };
+    set.expect("there is no other");
 }

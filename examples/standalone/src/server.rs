@@ -25,11 +25,11 @@ pub(crate) struct App {
 }
 
 /// Serves until a signal, then drains.
-pub(crate) async fn run(cli: Cli) -> Result<(), String> {
+pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
     let mut chat = Chat::builder()
         .limits(cli.limits())
         .open_rooms(!cli.closed_rooms);
-    for secret in cli.secrets()? {
+    for secret in secrets {
         chat = chat.secret(secret);
     }
     let chat = chat.build();

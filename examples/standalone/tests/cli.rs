@@ -1,0 +1,222 @@
+//! The command line.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chat_core::{Limits, Quota};
+use common::*;
+
+/// What `--help` says of a flag.
+struct Flag {
+    about: String,
+    env: String,
+    default: String,
+}
+
+fn help() -> BTreeMap<String, Flag> {
+    let help = command().arg("--help").output().unwrap();
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    let mut flags = BTreeMap::new();
+    let (mut name, mut text) = (String::new(), String::new());
+    for line in help.lines().chain(["--end"]) {
+        let line = line.trim();
+        if let Some((_, flag)) = line.split_once("--").filter(|(short, _)| short.len() <= 4) {
+            let said = |what: &str| {
+                let (_, said) = text.split_once(&format!("[{what}: "))?;
+                Some(said.split_once(']')?.0.trim_end_matches('=').to_owned())
+            };
+            let flag_said = Flag {
+                about: text.split('[').next().unwrap_or_default().trim().to_owned(),
+                env: said("env").unwrap_or_default(),
+                default: said("default").unwrap_or_default(),
+            };
+            flags.insert(std::mem::take(&mut name), flag_said);
+            name = flag.split_whitespace().next().unwrap().to_owned();
+            text.clear();
+        } else {
+            text.push_str(line);
+            text.push(' ');
+        }
+    }
+    flags
+}
+
+#[test]
+fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
+    // Without `..`: a new limit does not compile until it has a flag here.
+    let Limits {
+        text_bytes,
+        data_bytes,
+        frame_bytes,
+        rooms_per_connection,
+        nickname_chars,
+        title_chars,
+        page,
+        heartbeat,
+        write_timeout,
+        policy_timeout: _, // this server has no policy that could take time
+        connections,
+        connections_per_address,
+        rooms,
+        ended_rooms,
+        ended_for,
+        log_events,
+        log_bytes,
+        room_ttl,
+        room_idle,
+        grace,
+        presence_window,
+        presence_members,
+        commands,
+        rooms_per_identity,
+        rooms_per_address,
+        identities_per_address,
+        passwords_per_room,
+        passwords_per_address,
+        hashes,
+        hashes_waiting,
+    } = Limits::default();
+    let counts = [
+        ("text-bytes", text_bytes),
+        ("data-bytes", data_bytes),
+        ("frame-bytes", frame_bytes),
+        ("rooms-per-connection", rooms_per_connection),
+        ("nickname-chars", nickname_chars),
+        ("title-chars", title_chars),
+        ("page", page),
+        ("connections", connections),
+        ("connections-per-address", connections_per_address),
+        ("rooms", rooms),
+        ("ended-rooms", ended_rooms),
+        ("log-events", log_events),
+        ("log-bytes", log_bytes),
+        ("presence-members", presence_members),
+        ("hashes", hashes),
+        ("hashes-waiting", hashes_waiting),
+    ];
+    let times = [
+        ("heartbeat", heartbeat),
+        ("write-timeout", write_timeout),
+        ("ended-for", ended_for),
+        ("room-ttl", room_ttl),
+        ("room-idle", room_idle),
+        ("grace", grace),
+        ("presence-window", presence_window),
+    ];
+    let rates = [
+        ("command-rate", commands),
+        ("room-rate", rooms_per_identity),
+        ("room-rate-per-address", rooms_per_address),
+        ("identity-rate-per-address", identities_per_address),
+        ("password-rate", passwords_per_room),
+        ("password-rate-per-address", passwords_per_address),
+    ];
+    let help = help();
+    let flag = |name: &str| {
+        let flag = help.get(name).unwrap_or_else(|| panic!("no --{name}"));
+        assert!(flag.about.len() > 10, "--{name} does not say what it is");
+        let env = name.to_uppercase().replace('-', "_");
+        assert_eq!(flag.env, format!("CHAT_{env}"));
+        flag.default.as_str()
+    };
+    for (name, value) in counts {
+        assert_eq!(flag(name), value.to_string(), "--{name}");
+    }
+    for (name, value) in times {
+        assert_eq!(time(flag(name)), value, "--{name}");
+    }
+    for (name, value) in rates {
+        let (burst, period) = flag(name).split_once('/').unwrap();
+        assert_eq!(
+            Quota::per(burst.parse().unwrap(), time(period)),
+            value,
+            "--{name}"
+        );
+    }
+    // Those of the server itself.
+    for name in ["drain", "header-timeout"] {
+        assert!(time(flag(name)) > Duration::ZERO);
+    }
+    assert_ne!(flag("http-connections"), "0");
+}
+
+fn time(text: &str) -> Duration {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap();
+    let number: u64 = text[..at].parse().unwrap();
+    Duration::from_millis(match &text[at..] {
+        "ms" => number,
+        "s" => number * 1000,
+        "m" => number * 60_000,
+        "h" => number * 3_600_000,
+        unit => panic!("{unit}"),
+    })
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    for (flag, value) in [
+        ("--listen", "nowhere"),
+        ("--listen", "127.0.0.1"),
+        ("--workers", "0"),
+        ("--trusted-proxies", "10.0.0.0/33"),
+        ("--drain", "1d"),
+        ("--drain", "18446744073709551615h"),
+        ("--log", "standalone=loud"),
+        ("--log-format", "xml"),
+        ("--text-bytes", "1e3"),
+        ("--text-bytes", "-1"),
+        ("--text-bytes", "18446744073709551616"),
+        ("--heartbeat", "25"),
+        ("--heartbeat", ""),
+        ("--heartbeat", "0s"),
+        ("--heartbeat", "18446744073709551615s"),
+        ("--header-timeout", "0s"),
+        ("--write-timeout", "0ms"),
+        ("--room-ttl", "99999999999h"),
+        ("--command-rate", "5"),
+        ("--command-rate", "many/1s"),
+        ("--command-rate", "5/x"),
+    ] {
+        // A server that took the flag would find no secret there, and end too.
+        let nowhere = ["--secret-file", "/nowhere"];
+        let output = command()
+            .arg(format!("{flag}={value}"))
+            .args(nowhere)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flag} {value}: {said}");
+        assert!(said.contains(&format!("'{flag}")), "{flag} {value}: {said}");
+    }
+    let output = command().arg("--colour").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_wrong_secret_is_not_told() {
+    let output = command().args(["--secret", "hunter2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("at least 16 characters"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    let output = command()
+        .args(["--secret-file", "/nowhere"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nowhere"), "{said}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let server = Server::start(&[]);
+    let addr = server.addr.to_string();
+    let output = command().args(["--listen", &addr]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&addr) && said.contains("in use"), "{said}");
+}

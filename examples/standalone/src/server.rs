@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::address::Proxies;
@@ -44,6 +45,8 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
         proxies: Proxies(cli.trusted_proxies.clone()),
     });
 
+    let mut stop =
+        StopSignals::catch().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let listener =
         listen(cli.listen).map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
@@ -55,7 +58,7 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
         cli.http_connections(),
     ));
 
-    stop_signal().await?;
+    stop.next().await;
     tracing::info!(connections = chat.stats().connections, "draining");
     // New handshakes are answered 503 meanwhile.
     let drained = tokio::time::timeout(cli.drain, chat.drain());
@@ -64,7 +67,7 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
             Ok(()) => tracing::info!("drained"),
             Err(_) => tracing::warn!(left = chat.stats().connections, "drain deadline"),
         },
-        again = stop_signal() => { again?; tracing::warn!("stopped at once"); }
+        () = stop.next() => tracing::warn!("stopped at once"),
     }
     accepting.abort();
     Ok(())
@@ -118,16 +121,25 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeou
     }
 }
 
-async fn stop_signal() -> Result<(), String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let open = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
-    let (mut int, mut term) = (
-        open(SignalKind::interrupt())?,
-        open(SignalKind::terminate())?,
-    );
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
+/// What asks the process to end.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// From here on no signal ends the process by itself, and none is lost between two waits.
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -110,4 +110,4 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 }
 
 const LARGEST_BODY: usize = 64 * 1024;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);

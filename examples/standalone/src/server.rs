@@ -1,6 +1,7 @@
 //! Listening, serving, and going away.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::address::Proxies;
 use crate::cli::Cli;
-use crate::http;
+use crate::{api, http};
 
 /// What every request is answered with.
 pub(crate) struct App {
@@ -61,7 +63,7 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
     stop.next().await;
     tracing::info!(connections = chat.stats().connections, "draining");
     // New handshakes are answered 503 meanwhile.
-    let drained = tokio::time::timeout(cli.drain, chat.drain());
+    let drained = timeout(cli.drain, chat.drain());
     tokio::select! {
         drained = drained => match drained {
             Ok(()) => tracing::info!("drained"),
@@ -108,6 +110,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, header_timeout: Duration, 
 
 async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeout: Duration) {
     let _ = socket.set_nodelay(true);
+    let last_request = header_timeout + api::BODY_TIMEOUT + app.chat.limits().write_timeout;
     let service = service_fn(move |request| http::answer(Arc::clone(&app), peer.ip(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -116,8 +119,17 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeou
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "http connection broke");
+    let mut connection = pin!(connection);
+    let mut served = timeout(header_timeout, connection.as_mut()).await;
+    if served.is_err() {
+        // Nobody holds one of the places for ever, neither by asking again and again nor by taking no answer.
+        connection.as_mut().graceful_shutdown();
+        served = timeout(last_request, connection).await;
+    }
+    match served {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "http connection broke"),
+        Err(_) => tracing::debug!("http connection took too long"),
     }
 }
 

@@ -1,59 +1,56 @@
-//! The engine under the bench: a room whose members' transports count.
+//! The engine under the bench: a room whose members count what they are handed.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 
-use chat_core::{Chat, Incoming, Limits, Outgoing};
-use futures_util::{Sink, Stream};
+use chat_core::{Chat, Limits};
+use chat_ws::Config;
 
+use crate::ends::{Client, Direct, Wire};
 use crate::{Counter, TEXT};
+
+/// What lies between the engine and its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing: the client is handed the events.
+    Direct,
+    /// WebSocket framing over a byte stream without a kernel.
+    WebSocket,
+}
 
 /// A room with members, one of which speaks.
 pub struct Ours {
     chat: Chat,
-    speaker: Arc<Mutex<Commands>>,
+    room: String,
+    clients: Vec<Client>,
     counter: Counter,
-    members: usize,
+    transport: Transport,
 }
 
-/// What the speaker is about to say.
-#[derive(Default)]
-struct Commands {
-    queue: VecDeque<String>,
-    waker: Option<Waker>,
-    ended: bool,
-}
-
-/// A transport of given commands that counts the `message` events it is handed.
-struct Counting {
-    commands: Arc<Mutex<Commands>>,
-    counter: Counter,
+/// An engine as it comes, without limits of rate and address.
+pub fn engine() -> Chat {
+    let limits = Limits::default().without_rates();
+    Chat::builder()
+        .open_rooms(true)
+        .limits(limits)
+        .seed(1)
+        .build()
 }
 
 impl Ours {
-    /// Lets `members` join a room, and waits until they have.
+    /// Lets `members` join a room of an engine, and waits until they have.
     ///
     /// # Panics
     /// Outside of a current-thread runtime.
-    pub async fn start(members: usize) -> Self {
-        let limits = Limits::default().without_rates();
-        let chat = Chat::builder().open_rooms(true).limits(limits).build();
-        let counter = Counter::default();
-        let commands: Vec<_> = (0..members).map(|_| join(&chat, &counter)).collect();
-        while chat.room("bench").members().map_or(0, |(count, _)| count) == 0 {
-            tokio::task::yield_now().await;
-        }
-        let speaker = Arc::clone(&commands[0]);
-        let ours = Self {
-            chat,
-            speaker,
-            counter,
-            members,
+    pub async fn start(chat: &Chat, room: &str, members: usize, transport: Transport) -> Self {
+        let mut ours = Self {
+            chat: chat.clone(),
+            room: room.into(),
+            clients: Vec::new(),
+            counter: Counter::default(),
+            transport,
         };
-        while ours.chat.room("bench").info().map_or(0, |info| info.count) < members {
+        ours.clients = (0..members).map(|_| ours.join(&ours.counter)).collect();
+        while ours.count() < members {
             tokio::task::yield_now().await;
         }
         ours.publish(1).await;
@@ -62,104 +59,80 @@ impl Ours {
 
     /// Says something `burst` times and waits until every member has all of it.
     pub async fn publish(&self, burst: usize) {
-        self.say(burst);
+        self.say(TEXT, burst);
         self.delivered(burst).await;
     }
 
-    /// Says something `burst` times.
-    pub fn say(&self, burst: usize) {
-        let mut commands = self.speaker.lock().expect("not poisoned");
+    /// Says a text `burst` times. It stands in JSON as it is.
+    pub fn say(&self, text: &str, burst: usize) {
+        let room = &self.room;
         for _ in 0..burst {
-            commands.push(format!(
-                r#"{{"type":"send","room":"bench","text":"{TEXT}"}}"#
+            self.clients[0].say(format!(
+                r#"{{"type":"send","room":"{room}","text":"{text}"}}"#
             ));
         }
     }
 
     /// Waits until every member has `burst` more messages.
     pub async fn delivered(&self, burst: usize) {
-        self.counter.reach(self.members * burst).await;
+        self.counter.reach(self.clients.len() * burst).await;
+    }
+
+    /// Waits until the members together have so many more messages.
+    pub async fn reach(&self, deliveries: usize) {
+        self.counter.reach(deliveries).await;
+    }
+
+    /// Lets the member that came last take nothing, or take again.
+    pub fn stall(&self, stalled: bool) {
+        if let Some(last) = self.clients.last() {
+            last.stall(stalled);
+        }
     }
 
     /// One more member joins and leaves.
     pub async fn come_and_go(&self) {
-        let commands = join(&self.chat, &Counter::default());
-        let here = || self.chat.room("bench").info().map_or(0, |info| info.count);
-        while here() == self.members {
+        let members = self.clients.len();
+        let client = self.join(&Counter::default());
+        while self.count() == members {
             tokio::task::yield_now().await;
         }
-        {
-            let mut commands = commands.lock().expect("not poisoned");
-            commands.push(r#"{"type":"leave","room":"bench"}"#.into());
-            commands.ended = true;
-        }
-        while here() > self.members {
+        client.say(format!(r#"{{"type":"leave","room":"{}"}}"#, self.room));
+        client.go();
+        while self.count() > members {
             tokio::task::yield_now().await;
         }
     }
-}
 
-fn join(chat: &Chat, counter: &Counter) -> Arc<Mutex<Commands>> {
-    let commands = Arc::new(Mutex::new(Commands::default()));
-    commands
-        .lock()
-        .expect("not poisoned")
-        .push(r#"{"type":"join","room":"bench"}"#.into());
-    let transport = Counting {
-        commands: Arc::clone(&commands),
-        counter: counter.clone(),
-    };
-    tokio::spawn(chat.admit(None).expect("no limit").serve(transport));
-    commands
-}
-
-impl Commands {
-    fn push(&mut self, command: String) {
-        self.queue.push_back(command);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Stream for Counting {
-    type Item = Result<Incoming, Infallible>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut commands = self.commands.lock().expect("not poisoned");
-        match commands.queue.pop_front() {
-            Some(command) => Poll::Ready(Some(Ok(Incoming::Text(command.into())))),
-            None if commands.ended => Poll::Ready(None),
-            None => {
-                commands.waker = Some(cx.waker().clone());
-                Poll::Pending
+    fn join(&self, counter: &Counter) -> Client {
+        let (client, counter) = (Client::default(), counter.clone());
+        client.say(format!(r#"{{"type":"join","room":"{}"}}"#, self.room));
+        let ticket = self.chat.admit(None).expect("no limit");
+        let mine = client.clone();
+        match self.transport {
+            Transport::Direct => {
+                let end = Direct {
+                    client: mine,
+                    counter,
+                };
+                tokio::spawn(ticket.serve(end));
+            }
+            Transport::WebSocket => {
+                let end = Wire {
+                    client: mine,
+                    counter,
+                };
+                let config = Arc::new(Config::default());
+                tokio::spawn(chat_ws::serve_io(ticket, end, &[], config));
             }
         }
-    }
-}
-
-impl Sink<Outgoing> for Counting {
-    type Error = Infallible;
-
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+        client
     }
 
-    fn start_send(self: Pin<&mut Self>, item: Outgoing) -> Result<(), Infallible> {
-        if let Outgoing::Frames(frames) = item {
-            let messages = frames
-                .payloads()
-                .filter(|json| json.starts_with(br#"{"type":"message""#));
-            self.counter.add(messages.count(), frames.len());
-        }
-        Ok(())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+    fn count(&self) -> usize {
+        self.chat
+            .room(&self.room)
+            .info()
+            .map_or(0, |info| info.count)
     }
 }

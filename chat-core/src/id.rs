@@ -68,9 +68,20 @@ impl MemberId {
     }
 }
 
+impl MemberId {
+    /// Hands the id as text to `show`, without an allocation.
+    fn with_str<T>(self, show: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; 20];
+        let len = URL_SAFE_NO_PAD
+            .encode_slice(self.0, &mut text)
+            .expect("15 bytes are 20 letters");
+        show(std::str::from_utf8(&text[..len]).expect("base64 is ASCII"))
+    }
+}
+
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        self.with_str(|text| f.write_str(text))
     }
 }
 
@@ -82,6 +93,6 @@ impl fmt::Debug for MemberId {
 
 impl Serialize for MemberId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_str(|text| serializer.serialize_str(text))
     }
 }

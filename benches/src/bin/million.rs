@@ -2,7 +2,7 @@
 //!
 //! For each size: the time of all joins, the memory, and the time from a send to the last delivery.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chat_core::{Chat, Limits};
 use chat_memory::{ClientEnd, Received, pair};
@@ -41,6 +41,7 @@ async fn room_of(members: usize) {
         .build();
     let before = resident();
     let start = Instant::now();
+    let mut told = start;
     let mut clients = Vec::with_capacity(members);
     for n in 0..members {
         let (server, client) = pair(1 << 20);
@@ -51,16 +52,19 @@ async fn room_of(members: usize) {
             wait_for(&clients).await;
             drain(&clients[n - 999..]);
         }
+        // Those inside hear how many they are, once a second, and take it as clients do.
+        if told.elapsed() >= Duration::from_secs(1) {
+            drain(&clients);
+            told = Instant::now();
+        }
     }
     // Everybody is in, and has been told how many they are.
     while chat.room("all").info().map_or(0, |info| info.count) < members {
         tokio::task::yield_now().await;
     }
     let joins = start.elapsed();
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    clients
-        .iter()
-        .for_each(|client| while client.try_recv().is_some() {});
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    drain(&clients);
     let used = resident() - before;
     let start = Instant::now();
     clients[0].send(r#"{"type":"send","room":"all","text":"Hello, everybody"}"#);

@@ -347,7 +347,8 @@ impl Session {
         now: Now,
     ) -> Outcome {
         let (room, cursor) = &self.rooms[self.find(room)?];
-        let place = room.send(cursor, draft, key, now)?;
+        let draining = &self.ticket.engine.draining;
+        let place = room.send(cursor, draft, key, draining, now)?;
         self.outbox.push(&Event::Sent {
             id,
             room: &room.id,

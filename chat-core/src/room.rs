@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -373,6 +373,7 @@ impl Room {
         cursor: &Cursor,
         draft: &Draft,
         key: Option<&str>,
+        draining: &AtomicBool,
         now: Now,
     ) -> Result<Place, Error> {
         let mut guard = self.state.write();
@@ -381,6 +382,11 @@ impl Room {
         let id = cursor.member;
         if let Some(place) = key.and_then(|key| state.log.find_key(id, key)) {
             return Ok(place);
+        }
+        // Asked under the lock, so that whoever has seen the drain and had the lock knows that nothing more comes.
+        if draining.load(Ordering::Acquire) {
+            let message = "The server is going away";
+            return Err(Error::new(Code::Unavailable, message));
         }
         state.typing.said(id);
         let from = state.roster.member(id).ok_or_else(not_joined)?;
@@ -429,6 +435,11 @@ impl Room {
         drop(state);
         self.bells.ring();
         Ok(place)
+    }
+
+    /// Waits for who is sending just now: a lock's time.
+    pub(crate) fn let_finish(&self) {
+        drop(self.state.read());
     }
 
     /// Whether a cursor may have something to read. No lock is taken.

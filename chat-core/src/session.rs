@@ -138,6 +138,11 @@ impl Session {
         if let Some(frames) = self.outbox.take() {
             return Some(frames);
         }
+        let going = self.ending.is_none() && self.is_draining();
+        if going {
+            // What is acknowledged by another thread meanwhile is delivered first, too.
+            self.rooms.iter().for_each(|(room, _)| room.let_finish());
+        }
         for turn in 0..self.rooms.len() {
             let n = (self.next_room + turn) % self.rooms.len();
             let (room, cursor) = &mut self.rooms[n];
@@ -163,7 +168,7 @@ impl Session {
                 }
             }
         }
-        if self.ending.is_none() && self.is_draining() {
+        if going {
             let [spread] = self.ticket.engine.random();
             // Half a second to about five and a half: a thousand clients do not come back in the same instant.
             let reconnect_after_ms = 500 + u64::from(spread) * 20;

@@ -69,3 +69,45 @@ async fn a_peer_that_takes_nothing_holds_it_up_for_the_write_deadline_only() {
     let took = began.elapsed();
     assert!(took <= secs(21), "{took:?}");
 }
+
+/// Several threads, and no time but theirs: how often the one moment is met that matters is chance, that nothing is lost is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_gone_before_it_has_what_another_thread_acknowledges() {
+    for _ in 0..200 {
+        let chat = chat();
+        let mut clients = Vec::new();
+        for n in 0..6 {
+            clients.push(member(&chat, "r", &format!("guest {n}")).await);
+        }
+        let ends = clients.into_iter().enumerate().map(|(n, mut client)| {
+            tokio::spawn(async move {
+                for text in 0..if n < 2 { 100 } else { 0 } {
+                    client.command(json!({"type": "send", "room": "r", "text": text.to_string()}));
+                    tokio::task::yield_now().await;
+                }
+                client.ended().await;
+                let heard = client.drain();
+                let acknowledged = only(&heard, "sent")
+                    .iter()
+                    .filter_map(|sent| sent["seq"].as_u64())
+                    .max();
+                (acknowledged, client.view("r").seq)
+            })
+        });
+        let ends: Vec<_> = ends.collect();
+        chat.drain().await;
+        let mut told = Vec::new();
+        for end in ends {
+            told.push(end.await.unwrap());
+        }
+        let acknowledged = told
+            .iter()
+            .filter_map(|(acknowledged, _)| *acknowledged)
+            .max();
+        let heard = told.iter().map(|(_, seq)| *seq).min();
+        assert!(
+            heard >= acknowledged,
+            "acknowledged and not delivered: {told:?}"
+        );
+    }
+}

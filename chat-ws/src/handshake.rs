@@ -44,7 +44,9 @@ pub fn handshake(
     if only(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
         return Err(Rejection::Version);
     }
-    let host = only(headers, &HOST).ok_or(Rejection::Host)?;
+    let host = only(headers, &HOST)
+        .filter(|host| !host.is_empty())
+        .ok_or(Rejection::Host)?;
     let key = only(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key))
         .ok_or(Rejection::Key)?;

@@ -20,7 +20,7 @@ pub enum Rejection {
     NoUpgrade,
     /// Another WebSocket version than 13: 426 with `Sec-WebSocket-Version: 13`.
     Version,
-    /// No or more than one `Host`: 400.
+    /// No, an empty, or more than one `Host`: 400.
     Host,
     /// No or more than one `Sec-WebSocket-Key`, or one that is not 16 bytes in Base64: 400.
     Key,

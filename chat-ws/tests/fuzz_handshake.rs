@@ -110,6 +110,11 @@ fn status(head: &str) -> u16 {
         .filter(|(name, _)| name == "origin")
         .map(|(_, value)| &**value)
         .collect();
+    let foreign = match &origins[..] {
+        [] => false,
+        ["http://chat" | "https://chat:443"] => value(&lines, "host").as_deref() != Some("chat"),
+        _ => true,
+    };
     if lines.len() > MAX_HEADERS {
         431
     } else if !head.starts_with("GET ") {
@@ -121,12 +126,12 @@ fn status(head: &str) -> u16 {
         || value(&lines, "sec-websocket-version").as_deref() != Some("13")
     {
         426
-    } else if value(&lines, "host").is_none()
+    } else if value(&lines, "host").is_none_or(|host| host.is_empty())
         || !value(&lines, "sec-websocket-key").is_some_and(|key| is_key(&key))
         || has_body(&lines)
     {
         400
-    } else if !matches!(&origins[..], [] | ["http://chat" | "https://chat:443"]) {
+    } else if foreign {
         403
     } else {
         assert!(
@@ -151,7 +156,7 @@ fn opens(head: &[u8]) -> bool {
         && lists(&lines, "connection", "upgrade")
         && lists(&lines, "upgrade", "websocket")
         && value(&lines, "sec-websocket-version").as_deref() == Some("13")
-        && value(&lines, "host").is_some()
+        && value(&lines, "host").is_some_and(|host| !host.is_empty())
         && value(&lines, "sec-websocket-key").is_some_and(|key| is_key(&key))
         && !has_body(&lines)
 }

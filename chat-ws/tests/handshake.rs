@@ -98,6 +98,7 @@ fn each_fault_has_its_answer() {
             426,
         ),
         (&[("host", "-")], Rejection::Host, 400),
+        (&[("host", "")], Rejection::Host, 400),
         (&[("host", "a"), ("host", "a")], Rejection::Host, 400),
         (&[("sec-websocket-key", "-")], Rejection::Key, 400),
         (&[("sec-websocket-key", "")], Rejection::Key, 400),

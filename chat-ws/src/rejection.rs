@@ -30,7 +30,8 @@ pub enum Rejection {
     Origin,
     /// The HTTP server, or something between, does not let the connection be taken over: 500.
     NotUpgradable,
-    /// There is no place: 429 where it is the address that has too many, else 503; with `Retry-After`.
+    /// There is no place: 429 where it is the address that has too many, else 503; with
+    /// `Retry-After`.
     Busy(Busy),
 }
 

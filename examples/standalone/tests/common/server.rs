@@ -20,7 +20,7 @@ pub struct Server {
 impl Server {
     /// A server that listens by the time this returns.
     pub fn start(flags: &[&str]) -> Self {
-        // What one server needs the other, and the test has the clients' ends besides.
+        // The server inherits it, and the test has as many ends of connections.
         let most = rustix::process::getrlimit(Resource::Nofile).maximum;
         limit_descriptors(None, most);
         let flags = flags.iter().map(ToString::to_string).collect();

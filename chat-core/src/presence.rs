@@ -70,7 +70,7 @@ impl Presence {
         }
         if self.due.is_none() {
             let window = if self.counts_only {
-                self.window.max(COUNTS_WINDOW)
+                counts_window(roster.len()).max(self.window)
             } else {
                 self.window
             };
@@ -198,5 +198,9 @@ impl Tail {
 
 /// A reader that is further behind is not helped by more.
 const TAIL: usize = 16;
-/// The least time between two events of a room that is too large for names.
-const COUNTS_WINDOW: Duration = Duration::from_secs(1);
+/// The least time between two events of a room that is too large for names: a second, and longer where telling everybody takes
+/// a good part of that. A million members are told in half a second (docs/PERFORMANCE.md), and here every ten.
+fn counts_window(members: usize) -> Duration {
+    let members = u32::try_from(members).unwrap_or(u32::MAX);
+    Duration::from_secs(1).max(Duration::from_micros(10) * members)
+}

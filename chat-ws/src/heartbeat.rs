@@ -23,7 +23,7 @@ pub(crate) struct Heartbeat {
 pub(crate) enum Beat {
     /// A ping.
     Ping,
-    /// The timer was moved; a time to tidy up.
+    /// Nothing: the timer was moved.
     Rest,
     /// The end: no answer to the ping, or a message that does not end.
     Dead,

@@ -1,21 +1,22 @@
 //! What waits to be written.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
 /// Whole frames in the order of writing, shared and not copied.
 ///
 /// Holds less than [`MAX_BYTES`] in less than [`MAX_CHUNKS`] chunks before the last push is refused
 /// room for another, and besides at most one ping and 17 pongs, the last of which is always the
-/// newest (RFC 6455 §5.5.3). Once grown to its few chunks it allocates nothing.
+/// newest (RFC 6455 §5.5.3). One chunk, as a batch is, needs no allocation, and what more needed is
+/// given back when it is written.
 #[derive(Default)]
 pub(crate) struct Queue {
-    chunks: VecDeque<Bytes>,
+    chunks: SmallVec<[Bytes; 1]>,
     bytes: usize,
     /// The newest pong, while there are enough among `chunks`.
     pong: Option<Bytes>,
@@ -46,7 +47,7 @@ impl Queue {
     pub(crate) fn push(&mut self, frames: Bytes) {
         if !frames.is_empty() {
             self.bytes += frames.len();
-            self.chunks.push_back(frames);
+            self.chunks.push(frames);
         }
     }
 
@@ -73,13 +74,6 @@ impl Queue {
         let pong = self.pong.take().unwrap_or_default();
         self.push(pong);
         self.push(frame);
-    }
-
-    /// Returns memory that a burst has taken.
-    pub(crate) fn shrink(&mut self) {
-        if self.chunks.is_empty() {
-            self.chunks = VecDeque::new();
-        }
     }
 
     /// Writes all of it to `io` and flushes that. May be called again after any outcome; what was
@@ -124,14 +118,20 @@ impl Queue {
 
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
-        while let Some(front) = self.chunks.front_mut() {
-            if written < front.len() {
-                front.advance(written);
-                return;
+        let part = self.chunks.iter_mut().position(|chunk| {
+            let whole = written >= chunk.len();
+            if whole {
+                written -= chunk.len();
+            } else {
+                chunk.advance(written);
             }
-            written -= front.len();
-            self.chunks.pop_front();
+            !whole
+        });
+        if let Some(part) = part {
+            self.chunks.drain(..part);
+            return;
         }
+        self.chunks = SmallVec::new();
         self.pongs = 0;
         self.has_ping = false;
     }

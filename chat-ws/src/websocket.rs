@@ -249,7 +249,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             let began = self.reading.as_ref().map(|reading| reading.began);
             match ready!(self.heartbeat.poll(cx, &self.config, began)) {
                 Beat::Ping => self.queue.push_ping(),
-                Beat::Rest => self.queue.shrink(),
+                Beat::Rest => {}
                 Beat::Dead => {
                     self.refuse(&Close::new(CloseCode::IDLE, "no answer to ping"));
                     return Poll::Ready(Err(End::Closing));

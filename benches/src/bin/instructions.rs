@@ -201,7 +201,8 @@ fn run(args: &Args) -> Result<bool, String> {
             instructions,
         };
         let json = serde_json::to_string_pretty(&baseline).map_err(|error| error.to_string())?;
-        std::fs::write(&args.baseline, json + "\n").map_err(|error| file(&args.baseline, &error))?;
+        std::fs::write(&args.baseline, json + "\n")
+            .map_err(|error| file(&args.baseline, &error))?;
         return Ok(true);
     }
     let json = std::fs::read(&args.baseline).map_err(|error| file(&args.baseline, &error))?;

@@ -63,7 +63,8 @@ async fn room_of(members: usize) {
         tokio::task::yield_now().await;
     }
     let joins = start.elapsed();
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let counted = Duration::from_millis(1500).max(Duration::from_micros(11) * members as u32);
+    tokio::time::sleep(counted).await;
     drain(&clients);
     let used = resident() - before;
     let start = Instant::now();

@@ -137,8 +137,7 @@ fn joins(c: &mut Criterion) {
     brief(&mut group);
     for members in [10usize, 1000] {
         let runtime = runtime();
-        let ours =
-            runtime.block_on(Ours::start(&engine(), "bench", members, Transport::Direct));
+        let ours = runtime.block_on(Ours::start(&engine(), "bench", members, Transport::Direct));
         group.bench_function(BenchmarkId::new("log", members), |b| {
             b.iter(|| runtime.block_on(ours.come_and_go()));
         });
@@ -179,8 +178,8 @@ fn brief<M: criterion::measurement::Measurement>(group: &mut criterion::Benchmar
 
 fn log(b: &mut criterion::Bencher<'_>, size: &Size) {
     let runtime = runtime();
-    let room = Ours::start(&engine(), "bench", size.members, Transport::Direct);
-    let ours = runtime.block_on(room);
+    let chat = engine();
+    let ours = runtime.block_on(Ours::start(&chat, "bench", size.members, Transport::Direct));
     b.iter(|| {
         runtime.block_on(async {
             ours.say(&size.text, size.burst);

@@ -11,6 +11,7 @@ use chat_memory::Ledger;
 use common::*;
 use futures_util::future::join_all;
 use rustix::process::Signal;
+use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 
 #[tokio::test]
@@ -22,6 +23,7 @@ async fn a_drain_under_load_loses_nothing_and_tells_everybody_another_time() {
     let ledger = Ledger::default();
     let joining = (0..MEMBERS).map(|_| Member::join(server.addr, "hall", &ledger));
     let members = within("joining", join_all(joining)).await;
+    let mut herald = Member::join(server.addr, "hall", &ledger).await;
     let said = Arc::new(AtomicUsize::new(0));
     let talks = members.into_iter().enumerate().map(|(n, mut member)| {
         let said = Arc::clone(&said);
@@ -39,13 +41,25 @@ async fn a_drain_under_load_loses_nothing_and_tells_everybody_another_time() {
     });
     let talks: Vec<_> = talks.collect();
     until("the talk", || said.load(Ordering::Relaxed) >= 300).await;
+    // In the middle of something.
+    let send = |n: u64| json!({"type": "send", "id": n, "room": "hall", "text": n.to_string()});
+    for n in 1000..1100 {
+        assert!(herald.send(send(n).to_string()).await);
+    }
     server.signal(Signal::TERM);
+    let mut newest = 0;
+    while let Some(event) = within("the end", herald.next()).await {
+        if event["type"] == "sent" {
+            newest = event["seq"].as_u64().unwrap();
+        }
+    }
     let talks = within("the end of the connections", join_all(talks)).await;
     assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
 
     let (mut members, acknowledged): (Vec<_>, Vec<u64>) =
         talks.into_iter().map(Result::unwrap).unzip();
-    let newest = acknowledged.into_iter().max().unwrap();
+    members.push(herald);
+    let newest = acknowledged.into_iter().fold(newest, u64::max);
     let mut times = BTreeSet::new();
     for member in &members {
         assert_eq!(member.closed, Some(1001));

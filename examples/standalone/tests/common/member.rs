@@ -185,7 +185,10 @@ impl Member {
                 let since = self.joining.take();
                 self.view = Some(View::open(&event, raw, since, &self.ledger));
             }
-            "message" | "notice" => joined.expect("joined").event(&event, raw, &self.ledger),
+            "message" | "notice" => {
+                assert!(self.reconnect_after_ms.is_none(), "after `closing`: {raw}");
+                joined.expect("joined").event(&event, raw, &self.ledger);
+            }
             "gap" => joined.expect("joined").gap(&event),
             "presence" => joined.expect("joined").presence(&event),
             "sent" => assert!(

@@ -239,7 +239,8 @@ impl Rules {
                     Ok(title) => {
                         let title = title.unwrap_or_default();
                         fault(title.trim().chars().count() > 60, "too_large");
-                        fault(title.trim().chars().any(char::is_control), "bad_command");
+                        let acts = |c: char| c.is_control() || is_invisible_control(c);
+                        fault(title.trim().chars().any(acts), "bad_command");
                     }
                     Err(()) => fault(true, "bad_command"),
                 },
@@ -298,6 +299,8 @@ impl Rules {
                 assert_eq!(reply["type"], *success, "{shown}");
                 self.check_success(reply, shown);
             }
+            // Which cursors there are only the server knows.
+            Some("bad_command") if self.fields.get("cursor").is_some() => {}
             Some(code) => assert!(
                 self.faults.contains(&code) || refusals.contains(&code),
                 "{shown}: {:?}: {reply}",
@@ -406,6 +409,12 @@ fn is_room(id: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c))
 }
 
+/// Controls of direction and of no width.
+fn is_invisible_control(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
 fn depth(json: &Value) -> usize {
     match json {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -447,14 +456,13 @@ const COMMANDS: &[Spec] = &[
             ("history_from", "from?"),
         ],
         "created",
-        // Bidi and zero-width controls in a title.
-        &["room_exists", "room_expired", "bad_command"],
+        &["room_exists", "room_expired"],
     ),
     (
         "rooms",
         &[("cursor", "string?"), ("limit", "seq?")],
         "rooms",
-        &["bad_command"],
+        &[],
     ),
     (
         "join",
@@ -500,7 +508,7 @@ const COMMANDS: &[Spec] = &[
         "members",
         &[("room", "room"), ("cursor", "string?"), ("limit", "seq?")],
         "members",
-        &["not_joined", "bad_command"],
+        &["not_joined"],
     ),
     (
         "nickname",

@@ -49,7 +49,7 @@ pub(crate) enum Reason {
     Closed,
 }
 
-/// One event. Lists of encoded events (`messages`) are spliced in; see `outbox`.
+/// One event, of all but [`Message`](crate::message::Message). Lists of encoded events (`messages`) are spliced in; see `outbox`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
@@ -124,17 +124,6 @@ pub(crate) enum Event<'a> {
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
-    },
-    Message {
-        room: &'a RoomId,
-        seq: u64,
-        from: &'a Member,
-        text: &'a str,
-        at: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reply_to: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a RawValue>,
     },
     Notice {
         room: &'a RoomId,

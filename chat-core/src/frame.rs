@@ -18,10 +18,15 @@ pub struct Frames(Bytes);
 impl Frames {
     /// Encodes one event.
     pub(crate) fn encode<T: Serialize>(event: &T) -> Self {
+        Self::encode_with(|out| to_json(out, event))
+    }
+
+    /// One event, whose JSON `write` appends.
+    pub(crate) fn encode_with(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         // What is kept for long has its exact size; what it is written to is used again.
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            push(scratch, event);
+            push_with(scratch, write);
             Self(Bytes::copy_from_slice(scratch))
         })
     }
@@ -77,10 +82,11 @@ impl Frames {
 
 /// Appends one event, header first.
 pub(crate) fn push<T: Serialize>(out: &mut Vec<u8>, event: &T) {
-    push_with(out, |out| {
-        serde_json::to_writer(out, event)
-            .expect("wire types have string keys and no failing parts");
-    });
+    push_with(out, |out| to_json(out, event));
+}
+
+fn to_json<T: Serialize>(out: &mut Vec<u8>, event: &T) {
+    serde_json::to_writer(out, event).expect("wire types have string keys and no failing parts");
 }
 
 /// Appends one frame whose payload `write` appends.

@@ -70,7 +70,7 @@ impl MemberId {
 
 impl MemberId {
     /// Hands the id as text to `show`, without an allocation.
-    fn with_str<T>(self, show: impl FnOnce(&str) -> T) -> T {
+    pub(crate) fn with_str<T>(self, show: impl FnOnce(&str) -> T) -> T {
         let mut text = [0; 20];
         let len = URL_SAFE_NO_PAD
             .encode_slice(self.0, &mut text)

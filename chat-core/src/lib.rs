@@ -13,7 +13,7 @@
 //! This crate knows no socket, no HTTP and no database. A [`Transport`] is any `Stream` of [`Incoming`] with a `Sink` of
 //! [`Outgoing`]; [`Ticket::serve`] makes a future of it that lives as long as the connection.
 //!
-//! Read it in this order: `id`, `frame`, `event`, `command`, `log`, `bell`, `roster`, `presence`, `room`, `registry`,
+//! Read it in this order: `id`, `frame`, `event`, `message`, `command`, `log`, `bell`, `roster`, `presence`, `room`, `registry`,
 //! `session`, `commands`, `serve`.
 
 mod bell;
@@ -30,6 +30,7 @@ mod id;
 mod identity;
 mod limits;
 mod log;
+mod message;
 mod names;
 mod nickname;
 mod outbox;

@@ -9,6 +9,7 @@ use crate::error::{Code, Error};
 use crate::event::{Event, Member, PresenceList, Reason, RoomInfo, RoomsPage, WelcomeLimits};
 use crate::frame::Frames;
 use crate::id::{MemberId, RoomId};
+use crate::message::Message;
 use crate::outbox::Outbox;
 
 const DOC: &str = include_str!("../../docs/PROTOCOL.md");
@@ -62,7 +63,7 @@ fn written() -> Vec<String> {
         expires_at: None,
     };
     let data = RawValue::from_string(r#"{"mood":"calm"}"#.into()).unwrap();
-    let message = Event::Message {
+    let message = Message {
         room: &room,
         seq: 41,
         from: &ann,
@@ -78,13 +79,17 @@ fn written() -> Vec<String> {
         at: 1_767_225_701_000,
         data: None,
     };
-    let messages = [Frames::encode(&message), Frames::encode(&notice)];
+    let messages = [
+        Frames::encode_with(|out| message.write(out)),
+        Frames::encode(&notice),
+    ];
     let members = [ann.clone(), bob.clone()];
     let list = || PresenceList {
         version: 7,
         count: 2,
         members: &members,
     };
+    all.push(String::from_utf8(messages[0].payload().to_vec()).unwrap());
     let mut one = |event: &Event<'_>| all.push(serde_json::to_string(event).unwrap());
     one(&Event::Welcome {
         id: Some(1),
@@ -138,7 +143,6 @@ fn written() -> Vec<String> {
     });
     one(&Event::Ok { id: 10 });
     one(&Event::Pong { id: Some(11) });
-    one(&message);
     one(&notice);
     let (joined, left) = (vec![cho], vec![bob.clone()]);
     let renamed = vec![Member {

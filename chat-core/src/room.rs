@@ -19,6 +19,7 @@ use crate::frame::Frames;
 use crate::id::{MemberId, RoomId};
 use crate::limits::Limits;
 use crate::log::{Log, Place};
+use crate::message::Message;
 use crate::names::{self, Language};
 use crate::password::Password;
 use crate::policy::Draft;
@@ -392,7 +393,7 @@ impl Room {
         let from = state.roster.member(id).ok_or_else(not_joined)?;
         let key = key.map(|key| (id, key));
         let place = state.log.append(now.unix_ms, key, |Place { seq, at }| {
-            Frames::encode(&Event::Message {
+            let message = Message {
                 room: &self.id,
                 seq,
                 from: &from,
@@ -400,7 +401,8 @@ impl Room {
                 at,
                 reply_to: draft.reply_to,
                 data: draft.data.as_deref(),
-            })
+            };
+            Frames::encode_with(|out| message.write(out))
         });
         self.head.store(place.seq, Ordering::Release);
         drop(guard);

@@ -57,12 +57,19 @@ enum Work {
     ComeAndGo,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "publish",
         unit: "message to its own sender",
         members: 1,
         transport: Transport::Direct,
+        work: Work::Publish(1),
+    },
+    Case {
+        name: "publish websocket",
+        unit: "message to its own sender",
+        members: 1,
+        transport: Transport::WebSocket,
         work: Work::Publish(1),
     },
     Case {

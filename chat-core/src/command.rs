@@ -116,7 +116,11 @@ pub(crate) struct Send {
 impl Request {
     /// Reads one message.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Malformed> {
-        let Ok(fields) = serde_json::from_slice::<Fields<'_>>(text) else {
+        // UTF-8 is checked once for the whole, and not for each string in it.
+        let fields = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| serde_json::from_str::<Fields<'_>>(text).ok());
+        let Some(fields) = fields else {
             let error = Error::new(Code::BadJson, "A command is one JSON object");
             return Err(Malformed {
                 id: None,

@@ -334,9 +334,7 @@ impl RoomHandle {
         time: Option<Duration>,
         text: Option<&str>,
     ) -> Result<bool, Error> {
-        let now = self.engine.clock.now().unix_ms;
-        let until = time.map_or(u64::MAX, |time| now.saturating_add(time.as_millis() as u64));
-        self.remove(member, text, Some(until))
+        self.remove(member, text, Some(time.unwrap_or(Duration::MAX)))
     }
 
     /// Lets a banned member come back.
@@ -365,10 +363,10 @@ impl RoomHandle {
         &self,
         member: MemberId,
         text: Option<&str>,
-        until: Option<u64>,
+        banned_for: Option<Duration>,
     ) -> Result<bool, Error> {
         let room = self.find()?;
-        let removed = room.remove(member, text, until, self.engine.clock.now());
+        let removed = room.remove(member, text, banned_for, self.engine.clock.now());
         self.engine.registry.reschedule(&room);
         Ok(removed)
     }

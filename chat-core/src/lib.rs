@@ -20,6 +20,8 @@ mod bell;
 mod bells;
 mod chat;
 mod clock;
+#[cfg(test)]
+mod clock_jumps;
 mod command;
 mod commands;
 mod error;

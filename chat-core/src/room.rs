@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::bell::Bell;
 use crate::bells::Bells;
-use crate::clock::Now;
+use crate::clock::{Now, millis};
 use crate::command::HistoryFrom;
 use crate::error::{Code, Error};
 use crate::event::{Event, Member, Reason, RoomInfo};
@@ -24,7 +24,7 @@ use crate::names::{self, Language};
 use crate::password::Password;
 use crate::policy::Draft;
 use crate::presence::Presence;
-use crate::roster::Roster;
+use crate::roster::{Ban, Roster};
 
 /// A room.
 ///
@@ -639,31 +639,35 @@ impl Room {
         self.state.write().roster.grant(id, None);
     }
 
-    /// Takes a member out; with `banned_until` it may not come back before.
+    /// Takes a member out; with `banned_for` it may not come back before that time is over, if it ends.
     pub(crate) fn remove(
         &self,
         id: MemberId,
         text: Option<&str>,
-        banned_until: Option<u64>,
+        banned_for: Option<Duration>,
         now: Now,
     ) -> bool {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        if let Some(until) = banned_until {
-            state.roster.ban(id, until);
+        let ban = banned_for.map(|time| Ban {
+            until: now.instant.checked_add(time),
+        });
+        if let Some(ban) = ban {
+            state.roster.ban(id, ban);
         }
         let Some(ordinal) = state.roster.seat(id).map(|seat| seat.ordinal) else {
             return false;
         };
-        let reason = if banned_until.is_some() {
+        let reason = if ban.is_some() {
             Reason::Banned
         } else {
             Reason::Kicked
         };
+        let until = ban.and_then(|ban| ban.until);
         let removal = Removal {
             reason,
             text: text.map(Arc::from),
-            until: banned_until.filter(|until| *until != u64::MAX),
+            until: until.map(|until| now.unix_ms + millis(until - now.instant)),
             seq: state.log.newest(),
         };
         if state.evicted.len() == MOST_EVICTED {
@@ -784,11 +788,11 @@ impl State {
     }
 
     fn check_ban(&self, id: MemberId, now: Now) -> Result<(), Error> {
-        let Some(until) = self.roster.banned_until(id, now.unix_ms) else {
+        let Some(ban) = self.roster.ban_of(id, now.instant) else {
             return Ok(());
         };
         let mut error = Error::new(Code::Banned, "You are banned from this room");
-        error.retry_after = (until != u64::MAX).then(|| Duration::from_millis(until - now.unix_ms));
+        error.retry_after = ban.until.map(|until| until - now.instant);
         Err(error)
     }
 

@@ -19,8 +19,14 @@ pub(crate) struct Roster {
     /// The seats of lost connections, by the end of their grace.
     leaving: BTreeSet<(Instant, MemberId)>,
     grants: Grants,
-    /// Until when (milliseconds since the Unix epoch) somebody may not come; `u64::MAX` is for ever.
-    bans: HashMap<MemberId, u64>,
+    bans: HashMap<MemberId, Ban>,
+}
+
+/// Somebody may not come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ban {
+    /// None is for ever.
+    pub(crate) until: Option<Instant>,
 }
 
 /// One member's seat, whatever the number of its connections.
@@ -154,9 +160,9 @@ impl Roster {
         seat.or_else(|| self.grants.map.get(&id).copied().flatten())
     }
 
-    pub(crate) fn ban(&mut self, id: MemberId, until_ms: u64) {
+    pub(crate) fn ban(&mut self, id: MemberId, ban: Ban) {
         if self.bans.len() < MOST_BANS || self.bans.contains_key(&id) {
-            self.bans.insert(id, until_ms);
+            self.bans.insert(id, ban);
         }
     }
 
@@ -164,8 +170,10 @@ impl Roster {
         self.bans.remove(&id);
     }
 
-    pub(crate) fn banned_until(&self, id: MemberId, now_ms: u64) -> Option<u64> {
-        self.bans.get(&id).copied().filter(|until| *until > now_ms)
+    /// The ban that holds now.
+    pub(crate) fn ban_of(&self, id: MemberId, now: Instant) -> Option<Ban> {
+        let lasts = |ban: &Ban| ban.until.is_none_or(|until| until > now);
+        self.bans.get(&id).copied().filter(lasts)
     }
 }
 

@@ -62,9 +62,10 @@ pub struct Limits {
     pub rooms_per_address: Quota,
     /// New identities made from one address prefix.
     pub identities_per_address: Quota,
-    /// Wrong passwords for one room from one address prefix.
+    /// Wrong passwords for one room from one address prefix; over it every try is refused, counts too, and makes the wait longer,
+    /// up to 15 minutes.
     pub passwords_per_room: Quota,
-    /// Wrong passwords from one address prefix.
+    /// Wrong passwords from one address prefix; over it the same.
     pub passwords_per_address: Quota,
     /// Password hashes being computed at once: 19 MiB and one core each.
     pub hashes: usize,

@@ -52,6 +52,21 @@ impl Bucket {
         self.full_at = Some(full_at);
         Ok(())
     }
+
+    /// Takes a unit even where there is none, so that whoever comes too early waits the longer, up to `longest`.
+    pub(crate) fn charge(
+        &mut self,
+        quota: Quota,
+        longest: Duration,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Err(wait) = self.take(quota, 1, now) else {
+            return Ok(());
+        };
+        let longer = (wait + quota.interval).min(longest.max(wait));
+        self.full_at = self.full_at.map(|at| at + (longer - wait));
+        Err(longer)
+    }
 }
 
 /// Buckets by key, a bounded number of them.
@@ -69,6 +84,20 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     pub(crate) fn take(&self, key: K, cost: u32, now: Instant) -> Result<(), Duration> {
+        self.with(key, now, |bucket| bucket.take(self.quota, cost, now))
+    }
+
+    /// See [`Bucket::charge`].
+    pub(crate) fn charge(&self, key: K, longest: Duration, now: Instant) -> Result<(), Duration> {
+        self.with(key, now, |bucket| bucket.charge(self.quota, longest, now))
+    }
+
+    fn with(
+        &self,
+        key: K,
+        now: Instant,
+        ask: impl FnOnce(&mut Bucket) -> Result<(), Duration>,
+    ) -> Result<(), Duration> {
         if self.quota.burst == 0 {
             return Ok(());
         }
@@ -82,7 +111,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
                 map.remove(key);
             }
         }
-        map.entry(key).or_default().take(self.quota, cost, now)
+        ask(map.entry(key).or_default())
     }
 
     /// Gives one unit back.
@@ -124,6 +153,20 @@ mod tests {
             bucket.take(quota, 5, start + Duration::from_secs(60)),
             Ok(())
         );
+    }
+
+    #[test]
+    fn whoever_comes_too_early_waits_longer_up_to_a_bound() {
+        let quota = Quota::per(5, Duration::from_secs(10));
+        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let mut charge = |at| bucket.charge(quota, Duration::from_secs(9), start + at);
+        assert!((0..5).all(|_| charge(Duration::ZERO).is_ok()));
+        let waits: Vec<_> = (0..5).map(|_| charge(Duration::ZERO)).collect();
+        let expected = [4, 6, 8, 9, 9].map(|secs| Err(Duration::from_secs(secs)));
+        assert_eq!(waits, expected);
+        assert!(charge(Duration::from_secs(8)).is_err());
+        // The clock of the bound begins anew, and who keeps to what it is told is let through.
+        assert_eq!(charge(Duration::from_secs(11)), Ok(()));
     }
 
     #[test]

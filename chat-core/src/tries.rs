@@ -1,6 +1,6 @@
 //! Wrong passwords: limited per room and address, and per address.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::id::RoomId;
@@ -15,7 +15,8 @@ pub(crate) enum Origin {
     Identity(Identity),
 }
 
-/// While one of the limits is reached, every try from there is refused, the right password too.
+/// While one of the limits is reached, every try from there is refused, the right password too, and counts as a wrong one: the
+/// wait grows with each, up to [`LONGEST_WAIT`].
 pub(crate) struct Tries {
     by_room: Buckets<(RoomId, Origin)>,
     by_origin: Buckets<Origin>,
@@ -33,9 +34,11 @@ impl Tries {
     pub(crate) fn begin(&self, room: &RoomId, origin: Origin, now: Instant) -> Result<(), Error> {
         let refused = |wait| Error::rate_limited("Too many wrong passwords; wait a little", wait);
         self.by_room
-            .take((room.clone(), origin), 1, now)
+            .charge((room.clone(), origin), LONGEST_WAIT, now)
             .map_err(refused)?;
-        self.by_origin.take(origin, 1, now).map_err(refused)
+        self.by_origin
+            .charge(origin, LONGEST_WAIT, now)
+            .map_err(refused)
     }
 
     /// The password was right: the try is given back.
@@ -44,3 +47,6 @@ impl Tries {
         self.by_origin.give_back(&origin);
     }
 }
+
+/// Whoever has guessed on and on may try again after this. Others may share the address.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);

@@ -216,13 +216,137 @@ async fn wrong_passwords_are_limited_and_then_the_right_one_too() {
     let limited = eve.ask(knock("sesame")).await;
     assert_eq!(limited["code"], "rate_limited");
     let wait = limited["retry_after_ms"].as_u64().unwrap();
-    assert!(wait > 0, "{limited}");
     // A right password is no try, and who was let in is not asked.
     inside.done(knock("barley")).await;
     pass(ms(wait - 1)).await;
-    assert_eq!(eve.refused(knock("sesame")).await, "rate_limited");
-    pass(ms(1)).await;
+    let early = eve.ask(knock("sesame")).await;
+    assert_eq!(early["code"], "rate_limited");
+    pass(ms(early["retry_after_ms"].as_u64().unwrap())).await;
     eve.done(knock("sesame")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_grows_with_every_try_and_no_new_identity_shortens_it() {
+    let defaults = Limits::default();
+    let chat = chat_with(|limits| {
+        limits.passwords_per_room = defaults.passwords_per_room;
+        limits.passwords_per_address = defaults.passwords_per_address;
+    });
+    let locked = Create {
+        password: Some("sesame".into()),
+        ..Create::default()
+    };
+    room(&chat, "r", locked.clone()).await;
+    room(&chat, "other", locked).await;
+    let knock =
+        |room: &str, password: &str| json!({"type": "join", "room": room, "password": password});
+    for _ in 0..5 {
+        let mut eve = client_from(&chat, "192.0.2.1");
+        assert_eq!(eve.refused(knock("r", "wrong")).await, "wrong_password");
+    }
+    let mut before = 0;
+    for n in 0..100 {
+        let mut eve = client_from(&chat, "192.0.2.1");
+        let limited = eve.ask(knock("r", "sesame")).await;
+        assert_eq!(limited["code"], "rate_limited");
+        let wait = limited["retry_after_ms"].as_u64().unwrap();
+        assert!(wait > before || wait == 900_000, "{n}: {before}, {limited}");
+        before = wait;
+    }
+    assert_eq!(before, 900_000, "the bound");
+    // One room's wait is not another's, nor another address's.
+    let mut eve = client_from(&chat, "192.0.2.1");
+    eve.done(knock("other", "sesame")).await;
+    let mut ann = client_from(&chat, "192.0.2.2");
+    ann.done(knock("r", "sesame")).await;
+    pass(ms(before)).await;
+    eve.done(knock("r", "sesame")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_of_one_address_are_limited_over_all_rooms() {
+    let defaults = Limits::default();
+    let chat = chat_with(|limits| {
+        limits.passwords_per_room = defaults.passwords_per_room;
+        limits.passwords_per_address = defaults.passwords_per_address;
+    });
+    let knock = |room: usize, password: &str| json!({"type": "join", "room": format!("r{room}"), "password": password});
+    for n in 0..5 {
+        let create = Create {
+            password: Some("sesame".into()),
+            ..Create::default()
+        };
+        room(&chat, &format!("r{n}"), create).await;
+    }
+    let mut eve = client_from(&chat, "2001:db8::1");
+    for n in 0..20 {
+        assert_eq!(eve.refused(knock(n / 5, "wrong")).await, "wrong_password");
+    }
+    // The same /64, and a room where nobody has tried yet.
+    let mut other = client_from(&chat, "2001:db8::ffff");
+    assert_eq!(other.refused(knock(4, "sesame")).await, "rate_limited");
+    let mut ann = client_from(&chat, "2001:db8:0:1::1");
+    ann.done(knock(4, "sesame")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_a_room_there_is_nothing_to_see_or_do() {
+    let chat = chat();
+    let closed = async |client: &mut Client, how: &str| {
+        for command in ["send", "history", "members", "typing", "leave"] {
+            let command = json!({"type": command, "room": "r", "text": "x", "active": true});
+            assert_eq!(client.refused(command).await, "not_joined", "{how}");
+        }
+        let rename = json!({"type": "nickname", "room": "r", "nickname": "Eve"});
+        assert_eq!(client.refused(rename).await, "not_joined", "{how}");
+    };
+    let create = Create {
+        password: Some("sesame".into()),
+        ttl: Some(secs(60)),
+        ..Create::default()
+    };
+    room(&chat, "r", create).await;
+    let enter = json!({"type": "join", "room": "r", "password": "sesame"});
+    let mut ann = Client::connect(&chat);
+    ann.done(enter.clone()).await;
+    ann.say("r", "secret").await;
+    let mut eve = Client::connect(&chat);
+    eve.refused(json!({"type": "join", "room": "r", "password": "wrong"}))
+        .await;
+    closed(&mut eve, "never in").await;
+    eve.done(enter.clone()).await;
+    eve.done(json!({"type": "leave", "room": "r"})).await;
+    closed(&mut eve, "left").await;
+    eve.join("r").await;
+    chat.room("r").kick(id(&eve, "r"), None).unwrap();
+    eve.event("removed").await;
+    closed(&mut eve, "kicked").await;
+    eve.join("r").await;
+    chat.room("r").ban(id(&eve, "r"), None, None).unwrap();
+    eve.event("removed").await;
+    closed(&mut eve, "banned").await;
+    pass(secs(61)).await;
+    closed(&mut ann, "expired").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_not_listed_is_found_by_its_id_alone() {
+    let chat = builder().open_rooms(false).build();
+    let mut ann = Client::connect(&chat);
+    let secret = ann.done(json!({"type": "create"})).await["room"]["id"].clone();
+    ann.done(json!({"type": "create", "listed": true, "title": "all may come"}))
+        .await;
+    let mut eve = Client::connect(&chat);
+    let rooms = eve.done(json!({"type": "rooms"})).await;
+    assert_eq!(
+        each(rooms["rooms"].as_array().unwrap(), "title"),
+        ["all may come"]
+    );
+    // An id of the server's own is 120 random bits, and next to it there is nothing.
+    let secret = secret.as_str().unwrap();
+    assert_eq!(secret.len(), 20);
+    assert_eq!(eve.refused(join(&secret[1..])).await, "room_not_found");
+    eve.join(secret).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,8 +424,15 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
         (&refusal["code"], &refusal["retry_after_ms"]),
         (&json!("banned"), &json!(60_000))
     );
+    // With its token, in the same second, on another connection, it is the same; without, it is somebody else.
     ben.reconnect(&chat);
     ben.hello().await;
+    assert_eq!(ben.refused(join("r")).await, "banned");
+    let mut stranger = Client::connect(&chat);
+    assert_ne!(
+        stranger.join("r").await["you"]["id"],
+        who.to_string().as_str()
+    );
     pass(ms(59_999)).await;
     assert_eq!(ben.refused(join("r")).await, "banned");
     pass(ms(1)).await;
@@ -309,7 +440,37 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
     chat.room("r").ban(who, None, None).unwrap();
     assert_eq!(ben.event("removed").await.get("until"), None);
     pass(secs(3600)).await;
-    assert_eq!(ben.refused(join("r")).await, "banned");
+    let refusal = ben.ask(join("r")).await;
+    assert_eq!(
+        (&refusal["code"], refusal.get("retry_after_ms")),
+        (&json!("banned"), None)
+    );
     chat.room("r").unban(who).unwrap();
     ben.join("r").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ban_ends_every_connection_of_the_member_and_its_seat() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    let mut twin = Client::connect(&chat);
+    twin.done(json!({"type": "hello", "token": ben.token()}))
+        .await;
+    twin.join("r").await;
+    assert!(chat.room("r").ban(id(&ben, "r"), None, None).unwrap());
+    ann.say("r", "gone").await;
+    for client in [&mut ben, &mut twin] {
+        let heard = client.rest().await;
+        assert_eq!(only(&heard, "removed").len(), 1);
+        assert!(only(&heard, "message").is_empty());
+        assert_eq!(client.refused(join("r")).await, "banned");
+    }
+    // Who is away, or was never here, is banned all the same.
+    let mut carl = member(&chat, "r", "Carl").await;
+    let who = id(&carl, "r");
+    carl.done(json!({"type": "leave", "room": "r"})).await;
+    assert!(!chat.room("r").ban(who, None, None).unwrap());
+    assert_eq!(carl.refused(join("r")).await, "banned");
+    assert_eq!(chat.room("r").info().unwrap().count, 1);
 }

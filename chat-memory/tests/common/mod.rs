@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chat_core::{Builder, Chat, Create, Limits, RoomId};
-use chat_memory::Client;
+use chat_memory::{Client, Ledger, pair};
 use serde_json::{Value, json};
 
 /// An engine with open rooms, no rate limits, and nothing left to chance.
@@ -40,6 +40,14 @@ pub(crate) async fn member(chat: &Chat, room: &str, nickname: &str) -> Client {
         .done(json!({"type": "join", "room": room, "nickname": nickname}))
         .await;
     client
+}
+
+/// A client that connects from an address.
+pub(crate) fn client_from(chat: &Chat, address: &str) -> Client {
+    let (server, end) = pair(usize::MAX);
+    let address = address.parse().expect("an address");
+    tokio::spawn(chat.admit(Some(address)).expect("a place").serve(server));
+    Client::over(end, Ledger::default())
 }
 
 /// Lets time go by.

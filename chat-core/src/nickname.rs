@@ -47,7 +47,9 @@ pub(crate) fn normalise(nickname: &str, most_graphemes: usize) -> Result<String,
     let mut graphemes = 0;
     for grapheme in nickname.graphemes(true) {
         graphemes += 1;
-        if grapheme.chars().filter(|c| is_combining_mark(*c)).count() > MOST_MARKS {
+        let marks = grapheme.chars().filter(|c| is_combining_mark(*c)).count();
+        // Two letters of a flag, and where marks join letters, one more for each.
+        if marks > MOST_MARKS || grapheme.chars().count() > 2 * marks + 2 {
             return bad("does not pile up marks");
         }
     }
@@ -117,6 +119,8 @@ mod tests {
             ("نور", "نور"),
             ("😀 x", "😀 x"),
             ("12345678901234567890", "12345678901234567890"),
+            ("🇰🇷", "🇰🇷"),
+            ("क्षत्रिय", "क्षत्रिय"),
         ] {
             assert_eq!(normalise(given, 20).as_deref(), Ok(normal), "{given:?}");
         }
@@ -127,6 +131,8 @@ mod tests {
         let long = "x".repeat(21);
         let zalgo = format!("a{}", "\u{0351}".repeat(5));
         let huge = "가".repeat(100_000);
+        // One grapheme of hundreds of letters.
+        let signs = format!("{}a", "\u{0D4E}".repeat(300));
         for bad in [
             "",
             " ",
@@ -145,6 +151,7 @@ mod tests {
             &long,
             &zalgo,
             &huge,
+            &signs,
         ] {
             let told = normalise(bad, 20).map_err(|error| error.code);
             assert_eq!(told, Err(Code::BadNickname), "{bad:?}");

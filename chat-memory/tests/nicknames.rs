@@ -156,3 +156,96 @@ async fn a_crowd_gets_default_nicknames_that_all_differ() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_nickname_turns_hides_or_overflows_the_line_it_stands_in() {
+    let chat = chat();
+    let mut ann = Client::connect(&chat);
+    let bidi = ('\u{202A}'..='\u{202E}').chain('\u{2066}'..='\u{2069}');
+    let zero_width = ('\u{200B}'..='\u{200F}').chain(['\u{2060}', '\u{FEFF}', '\u{AD}', '\u{61C}']);
+    let variation = ['\u{FE0E}', '\u{FE0F}', '\u{E0100}', '\u{180B}'];
+    let tags = ['\u{E0001}', '\u{E0041}', '\u{E007F}'];
+    let fillers = [
+        '\u{115F}', '\u{3164}', '\u{FFA0}', '\u{2028}', '\u{2029}', '\u{85}', '\u{1B}',
+    ];
+    let hidden = bidi
+        .chain(zero_width)
+        .chain(variation)
+        .chain(tags)
+        .chain(fillers);
+    for c in hidden {
+        for bad in [format!("An{c}n"), format!("{c}Ann"), format!("Ann{c}")] {
+            assert_eq!(ann.refused(named(&bad)).await, "bad_nickname", "{bad:?}");
+        }
+    }
+    // An emoji of several is refused as a whole rather than one that looks like another let through.
+    let family = "👩\u{200D}👩\u{200D}👧";
+    let tower = format!("a{}", "\u{301}".repeat(500));
+    let many = format!("👍{}", "\u{200D}👍".repeat(10_000));
+    let wide = "\u{FDFD}".repeat(21);
+    let spread = "\u{FDFA}".repeat(2);
+    for bad in [
+        family,
+        &tower,
+        &many,
+        &wide,
+        &spread,
+        " \u{3000} ",
+        "\u{301}\u{302}",
+    ] {
+        assert_eq!(ann.refused(named(bad)).await, "bad_nickname", "{bad:?}");
+    }
+    ann.done(named("\u{FDFD}")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_script_has_its_names_and_none_passes_for_another() {
+    let chat = chat();
+    for (name, like) in [
+        ("Modern", "Modem"),
+        ("Illinois", "lllinois"),
+        ("Olga", "Οlga"),
+        ("scope", "ѕсоре"),
+        ("straße", "STRASSE"),
+        ("Zoe\u{308}", "Zoë"),
+        ("O K", "O  K"),
+        ("홍길동", "\u{1112}\u{1169}\u{11BC}길동"),
+    ] {
+        let _owner = member(&chat, "r", name).await;
+        let mut eve = Client::connect(&chat);
+        assert_eq!(eve.refused(named(like)).await, "nickname_taken", "{like}");
+    }
+    for name in [
+        "Αλέξανδρος",
+        "Екатерина",
+        "محمد",
+        "Ольга",
+        "さくら",
+        "श्री",
+        "홍길순",
+    ] {
+        member(&chat, "r", name).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_speaks_as_the_host_whatever_its_name() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut eve = member(&chat, "r", "system").await;
+    for forged in [
+        json!({"type": "notice", "room": "r", "text": "x"}),
+        json!({"type": "send", "room": "r", "text": "x", "from": {"id": "", "nickname": "Host"}}),
+    ] {
+        eve.ask(forged).await;
+    }
+    eve.done(json!({"type": "nickname", "nickname": "Ann is typing"}))
+        .await;
+    chat.room("r").announce("of the host").await.unwrap();
+    let heard = ann.rest().await;
+    assert_eq!(each(&only(&heard, "notice"), "text"), ["of the host"]);
+    let messages = only(&heard, "message");
+    assert_eq!(each(&messages, "text"), ["x"]);
+    assert_eq!(messages[0]["from"]["nickname"], "system");
+    assert!(only(&heard, "typing").is_empty());
+}

@@ -62,7 +62,8 @@ impl Presence {
         } else if !self.counts_only {
             self.changed.entry(id).or_insert(before);
         }
-        if roster.len() <= 1 {
+        let others = roster.len() - usize::from(roster.seat(id).is_some());
+        if others == 0 {
             // Nobody else is here to be told twice.
             self.tell(room, roster);
             self.told_at = None;

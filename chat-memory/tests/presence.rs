@@ -212,3 +212,28 @@ async fn one_comes_while_one_goes_at_the_edge_and_the_version_says_so() {
     assert_eq!(told.len(), 1, "the list changed and nobody was told");
     assert!(!ann.view("r").complete);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_comings_and_goings_is_told_once_a_window() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    pass(secs(1)).await;
+    ann.rest().await;
+    // A hundred a second come and go at once; with a window of 100 ms that is one event for twenty changes.
+    let began = tokio::time::Instant::now();
+    for _ in 0..300 {
+        let mut guest = Client::connect(&chat);
+        guest.join("r").await;
+        guest.done(json!({"type": "leave", "room": "r"})).await;
+        pass(ms(10)).await;
+    }
+    pass(ms(100)).await;
+    let windows = began.elapsed().as_millis() / 100 + 1;
+    let told = only(&ann.rest().await, "presence");
+    assert!(
+        told.len() as u128 <= windows,
+        "{} events in {windows} windows",
+        told.len()
+    );
+    assert_eq!(ann.view("r").members.len(), 1);
+}

@@ -88,13 +88,14 @@ impl Registry {
                     ));
                 }
                 let room = Arc::new(make(id, self.next_no.fetch_add(1, Ordering::Relaxed)));
+                // Before anybody finds it: who ends it takes it out of this list, too.
+                if room.is_listed() {
+                    self.listed.lock().insert(room.no, Arc::clone(&room));
+                }
                 place.insert(Arc::clone(&room));
                 room
             }
         };
-        if room.is_listed() {
-            self.listed.lock().insert(room.no, Arc::clone(&room));
-        }
         self.reschedule(&room);
         Ok(room)
     }

@@ -47,6 +47,9 @@ async fn what_makes_more_work_costs_more() {
     for (command, fit) in [
         (json!({"type": "ping"}), 10),
         (json!({"type": "rooms"}), 5),
+        (json!({"type": "history", "room": "r"}), 5),
+        (json!({"type": "members", "room": "r"}), 5),
+        (json!({"type": "join", "room": "r"}), 2),
         (json!({"type": "nickname", "nickname": "Ann"}), 2),
         (json!({"type": "create"}), 1),
     ] {
@@ -143,6 +146,61 @@ async fn rooms_made_by_one_identity_and_rooms_of_all() {
     ben.done(create.clone()).await;
     assert_eq!(ben.refused(create).await, "unavailable");
     assert_eq!(chat.stats().rooms, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_made_from_one_address_whoever_asks() {
+    let limits = Limits {
+        rooms_per_address: Quota::per(50, secs(3600)),
+        ..Limits::default()
+    };
+    let chat = builder().limits(limits).build();
+    let create = json!({"type": "create"});
+    let (mut made, mut refused) = (0, 0);
+    for n in 0..100 {
+        let mut eve = client_from(&chat, &format!("2001:db8::{n:x}"));
+        let reply = eve.ask(create.clone()).await;
+        match reply["type"].as_str() {
+            Some("created") => made += 1,
+            _ => {
+                assert_eq!(reply["code"], "rate_limited");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((made, refused, chat.stats().rooms), (50, 50, 50));
+    let mut ann = client_from(&chat, "2001:db8:0:1::");
+    ann.done(create).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_from_one_address_and_those_who_come_back() {
+    let chat = builder().limits(Limits::default()).build();
+    let hello = json!({"type": "hello"});
+    // Two hundred people behind one address.
+    for _ in 0..200 {
+        let mut ann = client_from(&chat, "192.0.2.1");
+        ann.done(hello.clone()).await;
+        ann.join("r").await;
+    }
+    let mut refused = 0;
+    let mut known = client_from(&chat, "192.0.2.1");
+    known.done(hello.clone()).await;
+    for _ in 0..2500 {
+        let mut eve = client_from(&chat, "192.0.2.1");
+        let reply = eve.ask(hello.clone()).await;
+        if reply["type"] == "error" {
+            assert_eq!(reply["code"], "rate_limited");
+            assert!(reply["retry_after_ms"].as_u64().unwrap() > 0);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 2500 + 201 - 2000);
+    // A token is no newcomer, and another address has its own.
+    let mut back = client_from(&chat, "192.0.2.1");
+    back.done(json!({"type": "hello", "token": known.token()}))
+        .await;
+    client_from(&chat, "192.0.2.2").done(hello).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 mod common;
 
 use async_trait::async_trait;
-use chat_core::{Chat, Code, Create, Draft, Error, Identity, Policy, RoomId};
+use chat_core::{Chat, Code, Create, Draft, Error, Identities, Identity, Policy, RoomId};
 use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ impl Policy for Obedient {
         match room.title.as_deref() {
             Some("no") => return Err(Error::new(Code::Forbidden, "No")),
             Some("cap") => room.capacity = Some(1),
+            Some("panic") => panic!("as asked"),
             Some("long") => room.title = Some("x".repeat(61)),
             _ => {}
         }
@@ -127,8 +128,39 @@ async fn one_that_panics_is_internal_and_everything_goes_on() {
         ann.refused(json!({"type": "join", "room": "panic"})).await,
         "internal"
     );
+    let create = json!({"type": "create", "title": "panic"});
+    assert_eq!(ann.refused(create).await, "internal");
+    assert_eq!(chat.stats().rooms, 1);
     ann.say("r", "still here").await;
     assert_eq!(ben.event("message").await["text"], "still here");
+}
+
+/// Tokens of a host that fails.
+struct Failing;
+
+impl Identities for Failing {
+    fn issue(&self, _identity: &Identity, _expires_at: u64) -> String {
+        "token".into()
+    }
+
+    fn resume(&self, _token: &str, _now_ms: u64) -> Result<Identity, Error> {
+        panic!("as asked")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_anywhere_else_ends_that_connection_alone() {
+    let chat = builder().identities(Failing).build();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    let eve = Client::connect(&chat);
+    eve.end().send(r#"{"type":"hello","token":"x"}"#);
+    pass(ms(10)).await;
+    assert!(eve.end().is_over());
+    assert_eq!(chat.stats().connections, 2, "its place is free");
+    ann.say("r", "still here").await;
+    assert_eq!(ben.event("message").await["text"], "still here");
+    chat.drain().await;
 }
 
 #[tokio::test(start_paused = true)]

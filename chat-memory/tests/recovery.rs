@@ -213,3 +213,26 @@ async fn a_position_in_one_room_shows_nothing_of_another() {
     assert_eq!(back(&mut ben, &chat, &secret, 0).await["recovered"], false);
     assert!(texts(&mut ben).await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_position_that_is_no_number_is_refused() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.say("r", "x").await;
+    let epoch = ann.view("r").epoch.clone();
+    let mut eve = Client::connect(&chat);
+    for seq in [
+        json!(-1),
+        json!(1u64 << 63),
+        json!(u64::MAX),
+        json!(0.5),
+        json!("0"),
+        Value::Null,
+    ] {
+        let since = json!({"epoch": epoch, "seq": seq});
+        let join = json!({"type": "join", "room": "r", "since": since});
+        assert_eq!(eve.refused(join).await, "bad_command", "{seq}");
+        eve.done(json!({"type": "ping"})).await;
+    }
+    assert_eq!(chat.room("r").info().unwrap().count, 1);
+}

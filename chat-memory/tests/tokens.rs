@@ -51,7 +51,14 @@ async fn a_bad_token_is_refused_and_gives_nothing_away() {
     let flipped = token.replace('.', "_");
     let cut = &token[..token.len() - 1];
     let long = "v1.".repeat(4000);
-    for bad in ["", "v1.", cut, &flipped, &long, &other, &id] {
+    let (claims, tag) = token.strip_prefix("v1.").unwrap().split_once('.').unwrap();
+    let unsigned = format!("v1.{claims}.");
+    let others = format!("v1.{claims}.{}", other.rsplit('.').next().unwrap());
+    let version = format!("v2.{claims}.{tag}");
+    let none = format!("none.{claims}.{tag}");
+    for bad in [
+        "", "v1.", "v1..", cut, &flipped, &long, &other, &id, &unsigned, &others, &version, &none,
+    ] {
         assert_eq!(
             id_in_room(&chat, bad).await,
             Err("bad_token".into()),
@@ -81,6 +88,27 @@ async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
     ann.rest().await;
     assert_eq!(ann.closed(), None);
     ann.done(json!({"type": "ping"})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_with_an_expired_token_may_go_on_as_somebody_new() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let (token, id) = (ann.token().to_owned(), ann.view("r").me.clone());
+    ann.say("r", "of the old identity").await;
+    ann.end().cut();
+    pass(secs(31 * 86_400)).await;
+    let mut again = Client::connect(&chat);
+    let hello = json!({"type": "hello", "token": token});
+    assert_eq!(again.refused(hello).await, "bad_token");
+    again.done(json!({"type": "hello"})).await;
+    let joined = again
+        .done(json!({"type": "join", "room": "r", "nickname": "Ann"}))
+        .await;
+    assert_ne!(
+        joined["you"]["id"], id,
+        "nobody is who it was without its token"
+    );
 }
 
 #[tokio::test(start_paused = true)]

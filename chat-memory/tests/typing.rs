@@ -2,6 +2,7 @@
 
 mod common;
 
+use chat_memory::{Client, Ledger};
 use common::*;
 use serde_json::{Value, json};
 
@@ -61,4 +62,32 @@ async fn what_is_said_ends_the_typing_and_it_is_no_part_of_the_history() {
     ben.hello().await;
     ben.rejoin("r").await;
     assert!(only(&ben.rest().await, "typing").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_types_costs_a_reader_a_few_events() {
+    let chat = chat_with(|limits| limits.presence_members = 200);
+    let mut slow = Client::connect_with(&chat, 0, Ledger::default());
+    slow.join("r").await;
+    let mut crowd = Vec::new();
+    for n in 0..100 {
+        crowd.push(member(&chat, "r", &format!("guest {n}")).await);
+    }
+    slow.rest().await;
+    slow.end().stall();
+    // Each says the same three times within the time of one.
+    for _ in 0..3 {
+        for client in &mut crowd {
+            client.done(typing(true)).await;
+        }
+    }
+    slow.end().resume();
+    let told = only(&slow.rest().await, "typing").len();
+    assert!((1..=33).contains(&told), "{told} events");
+    // In a room too large for names nobody is told.
+    let chat = chat_with(|limits| limits.presence_members = 1);
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = member(&chat, "r", "Ben").await;
+    assert_eq!(ben.done(typing(true)).await["type"], "ok");
+    assert!(only(&ann.rest().await, "typing").is_empty());
 }

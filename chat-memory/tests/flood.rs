@@ -1,0 +1,124 @@
+//! Who makes a flood, and who is next to it. Turns and bytes are counted, not time.
+
+mod common;
+
+use chat_core::Chat;
+use chat_memory::{Client, ClientEnd, Ledger, Received, pair};
+use common::*;
+use serde_json::{Value, json};
+
+/// A client that asks for no checks.
+fn raw(chat: &Chat, room: &str) -> ClientEnd {
+    let (server, end) = pair(usize::MAX);
+    tokio::spawn(chat.admit(None).unwrap().serve(server));
+    end.send(format!(r#"{{"type":"join","room":"{room}"}}"#));
+    end
+}
+
+/// Runs a test as one task among others: that of the runtime itself has its turn after 61 of theirs.
+async fn among_others(test: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(test).await.unwrap();
+}
+
+/// Commands that one connection gets through in one turn of its task.
+const TURN: u64 = 128;
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
+    among_others(async {
+        const FLOODERS: u64 = 4;
+        const EACH: u64 = 4000;
+        let chat = chat();
+        let mut ann = member(&chat, "quiet", "Ann").await;
+        let mut ben = member(&chat, "quiet", "Ben").await;
+        ann.rest().await;
+        let flooders: Vec<ClientEnd> = (0..FLOODERS).map(|_| raw(&chat, "busy")).collect();
+        for _ in 0..EACH {
+            for flooder in &flooders {
+                flooder.send(r#"{"type":"send","room":"busy","text":"x"}"#);
+            }
+        }
+        let mut last = 0;
+        for n in 0..5 {
+            let before = chat.room("busy").announce("where are we?").await.unwrap();
+            ann.say("quiet", &n.to_string()).await;
+            ben.event("message").await;
+            last = chat.room("busy").announce("and now?").await.unwrap();
+            // To be heard, to be delivered, and one for each wake between.
+            assert!(
+                last - before <= FLOODERS * TURN * 5,
+                "{} messages of the flood went before one of the quiet room",
+                last - before
+            );
+        }
+        assert!(
+            last < FLOODERS * EACH,
+            "the flood was over before it was looked at"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
+    let chat = chat_with(|limits| {
+        limits.log_events = 10_000;
+        limits.log_bytes = 10 << 20;
+    });
+    let ledger = Ledger::default();
+    let mut ann = Client::connect_with(&chat, 0, ledger.clone());
+    ann.join("busy").await;
+    ann.join("quiet").await;
+    ann.rest().await;
+    ann.end().stall();
+    for _ in 0..5000 {
+        chat.room("busy").announce(&"x".repeat(200)).await.unwrap();
+    }
+    chat.room("quiet").announce("psst").await.unwrap();
+    ann.end().resume();
+    let heard = ann.rest().await;
+    let bytes = |events: &[Value]| {
+        events
+            .iter()
+            .map(|event| event.to_string().len())
+            .sum::<usize>()
+    };
+    let at = heard
+        .iter()
+        .position(|event| event["room"] == "quiet")
+        .unwrap();
+    assert!(bytes(&heard) > 1 << 20);
+    // What was in the socket, and a batch of 64 KiB.
+    let before = bytes(&heard[..at]);
+    assert!(before < 80 * 1024, "{before} bytes of the busy room first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pump_of_history_delays_nobody() {
+    among_others(async {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    for _ in 0..200 {
+        ann.say("r", &"x".repeat(1000)).await;
+    }
+    ann.rest().await;
+    let pump = raw(&chat, "r");
+    pass(ms(1)).await;
+    while pump.try_recv().is_some() {}
+    let page = json!({"type": "history", "room": "r", "limit": (1u64 << 53) - 1});
+    for _ in 0..500 {
+        pump.send(page.to_string());
+    }
+    let pages = || {
+        let taken = std::iter::from_fn(|| pump.try_recv());
+        let is_page = |event: &Received| matches!(event, Received::Text(json) if json.starts_with(br#"{"type":"history""#));
+        taken.filter(is_page).count()
+    };
+    ann.say("r", "meanwhile").await;
+    // A page fills the outbox, and a full outbox ends the turn.
+    let served = pages();
+    assert!(served <= 5, "{served} pages went before one word");
+    pass(ms(10)).await;
+    assert_eq!(served + pages(), 500);
+    }).await;
+}

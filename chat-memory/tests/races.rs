@@ -1,0 +1,153 @@
+//! Commands that meet: whatever the order, there is one.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chat_core::{Create, MemberId};
+use chat_memory::{Client, Ledger};
+use common::*;
+use serde_json::{Value, json};
+
+/// The replies to commands that are sent in one piece.
+async fn told(client: &mut Client, commands: &[Value]) -> Vec<Value> {
+    let ids: Vec<u64> = commands
+        .iter()
+        .map(|command| client.command(command.clone()))
+        .collect();
+    let mut told = Vec::new();
+    for id in ids {
+        let reply = client.reply(id).await.unwrap();
+        told.push(reply.get("code").unwrap_or(&reply["type"]).clone());
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_one_piece_is_done_one_after_the_other() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut ben = Client::connect(&chat);
+    let (join, leave) = (
+        json!({"type": "join", "room": "r"}),
+        json!({"type": "leave", "room": "r"}),
+    );
+    let send = json!({"type": "send", "room": "r", "text": "x"});
+    let hello = json!({"type": "hello"});
+    let name = |nickname: &str| json!({"type": "nickname", "nickname": nickname});
+    let commands = [
+        hello.clone(),
+        hello,
+        send.clone(),
+        join.clone(),
+        name("Ann"),
+        name("Ben"),
+        leave.clone(),
+        send.clone(),
+        join.clone(),
+        join,
+        send,
+        name("Benny"),
+    ];
+    let expected = [
+        "welcome",
+        "already_identified",
+        "not_joined",
+        "joined",
+        "nickname_taken",
+        "renamed",
+        "left",
+        "not_joined",
+        "joined",
+        "already_joined",
+        "sent",
+        "renamed",
+    ];
+    assert_eq!(told(&mut ben, &commands).await, expected);
+    pass(secs(1)).await;
+    let heard = ann.rest().await;
+    assert_eq!(only(&heard, "message").len(), 1);
+    assert_eq!(only(&heard, "message")[0]["from"]["nickname"], "Ben");
+    let names: BTreeSet<&String> = ann.view("r").members.values().collect();
+    assert_eq!(
+        names,
+        BTreeSet::from([&"Ann".to_owned(), &"Benny".to_owned()])
+    );
+    ben.end().cut();
+    pass(secs(20)).await;
+    assert_eq!(chat.room("r").members().unwrap().0, 1, "a ghost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_kick_and_a_send_have_one_order() {
+    let chat = Arc::new(chat());
+    let ledger = Ledger::default();
+    let mut witness = Client::connect_with(&chat, usize::MAX, ledger.clone());
+    witness.join("r").await;
+    let (mut said, mut refused) = (Vec::new(), 0);
+    for round in 0..200 {
+        let mut ann = Client::connect_with(&chat, usize::MAX, ledger.clone());
+        ann.join("r").await;
+        let id = MemberId::parse(&ann.view("r").me).unwrap();
+        let kick = {
+            let chat = Arc::clone(&chat);
+            tokio::spawn(async move { chat.room("r").kick(id, None).unwrap() })
+        };
+        let sends: Vec<u64> = (0..20)
+            .map(|n| {
+                ann.command(json!({"type": "send", "room": "r", "text": format!("{round} {n}")}))
+            })
+            .collect();
+        assert!(kick.await.unwrap());
+        let mut out = false;
+        for (n, id) in sends.into_iter().enumerate() {
+            let reply = ann.reply(id).await.unwrap();
+            if reply["type"] == "sent" {
+                assert!(!out, "acknowledged after a refusal");
+                said.push(format!("{round} {n}"));
+            } else {
+                assert_eq!(reply["code"], "not_joined");
+                (out, refused) = (true, refused + 1);
+            }
+        }
+        // Nothing follows `removed`: the client would see it as from a room that it is not in.
+        ann.event("removed").await;
+        ann.done(json!({"type": "ping"})).await;
+    }
+    assert_eq!(chat.room("r").members().unwrap().0, 1);
+    let last = witness.say("r", "last").await;
+    let mut heard = Vec::new();
+    loop {
+        let message = witness.event("message").await;
+        if message["seq"] == last {
+            break;
+        }
+        heard.push(message["text"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(heard, said, "{refused} were refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_racing_the_end_of_its_room_is_in_and_then_removed_or_out() {
+    let mut outcomes = BTreeSet::new();
+    for early in 0..4 {
+        let chat = chat();
+        let create = Create {
+            ttl: Some(secs(30)),
+            ..Create::default()
+        };
+        room(&chat, "r", create).await;
+        let mut ann = Client::connect(&chat);
+        ann.hello().await;
+        pass(ms(30_001 - early)).await;
+        let reply = ann.ask(json!({"type": "join", "room": "r"})).await;
+        let joined = reply["type"] == "joined";
+        assert!(joined || reply["code"] == "room_expired", "{reply}");
+        pass(ms(10)).await;
+        let removed = only(&ann.rest().await, "removed").len();
+        assert_eq!(removed, usize::from(joined), "{early}");
+        outcomes.insert(joined);
+    }
+    assert_eq!(outcomes.len(), 2, "the race was not run");
+}

@@ -1,0 +1,83 @@
+//! A new connection while the old one still looks alive, as from Wi-Fi to mobile: both are the member.
+
+mod common;
+
+use chat_core::Create;
+use chat_memory::{Client, Ledger};
+use common::*;
+use serde_json::json;
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
+    let chat = chat();
+    let create = Create {
+        capacity: Some(2),
+        ..Create::default()
+    };
+    room(&chat, "r", create).await;
+    let mut ann = member(&chat, "r", "Ann").await;
+    let mut old = Client::connect_with(&chat, 0, Ledger::default());
+    old.done(json!({"type": "join", "room": "r", "nickname": "Ben"}))
+        .await;
+    pass(secs(1)).await;
+    ann.rest().await;
+    old.rest().await;
+    // The network is gone, and neither end knows.
+    old.end().stall();
+    ann.say("r", "one").await;
+    ann.say("r", "two").await;
+
+    let mut new = Client::connect(&chat);
+    new.done(json!({"type": "hello", "token": old.token()}))
+        .await;
+    let (epoch, seq) = old.position("r").unwrap();
+    let since = json!({"epoch": epoch, "seq": seq});
+    let joined = new
+        .done(json!({"type": "join", "room": "r", "since": since}))
+        .await;
+    assert_eq!(
+        (&joined["recovered"], &joined["you"]),
+        (
+            &json!(true),
+            &json!({"id": old.view("r").me, "nickname": "Ben"})
+        )
+    );
+    let heard = only(&new.rest().await, "message");
+    assert_eq!(each(&heard, "text"), ["one", "two"]);
+
+    // The old one is found dead, its grace goes by, and the member is here all the time.
+    assert_eq!(chat.stats().connections, 3);
+    pass(secs(10)).await;
+    assert_eq!(chat.stats().connections, 2);
+    pass(secs(60)).await;
+    new.say("r", "still here").await;
+    let heard = ann.rest().await;
+    assert!(only(&heard, "presence").is_empty(), "{heard:?}");
+    assert_eq!(
+        heard.last().unwrap()["from"]["id"],
+        old.view("r").me.as_str()
+    );
+    assert_eq!(chat.room("r").members().unwrap().0, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_both_send_and_hear_is_one_order() {
+    let chat = chat();
+    let ledger = Ledger::default();
+    let mut old = Client::connect_with(&chat, usize::MAX, ledger.clone());
+    old.join("r").await;
+    let mut new = Client::connect_with(&chat, usize::MAX, ledger);
+    new.done(json!({"type": "hello", "token": old.token()}))
+        .await;
+    new.join("r").await;
+    for n in 0..10 {
+        old.say("r", &format!("old {n}")).await;
+        new.say("r", &format!("new {n}")).await;
+    }
+    let [one, other] = [old.rest().await, new.rest().await].map(|heard| only(&heard, "message"));
+    assert_eq!(one.len(), 20);
+    assert_eq!(one, other);
+    // One of them leaves: the other stays in.
+    old.done(json!({"type": "leave", "room": "r"})).await;
+    new.say("r", "in").await;
+}

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Close,
     /// The client does not read for so long.
     Deaf(Duration),
+    /// For so long it takes one event at a time, and little waits in its socket.
+    Slow(Duration),
     /// So many messages at once.
     Flood(u32),
     /// So many malformed commands in a row.
@@ -69,13 +71,20 @@ async fn stay(
     let pause = habits.pause.unwrap_or(Duration::from_secs(1));
     let mut speak = Instant::now() + spread(pause, chance);
     let mut act = Instant::now() + spread(ACT, chance);
-    let mut deaf = Instant::now();
+    let (mut deaf, mut slow) = (Instant::now(), None);
     while member.is_connected() {
         let hears = Instant::now() >= deaf;
         tokio::select! {
-            heard = member.hear(), if hears => if !heard {
-                return;
-            },
+            heard = member.hear(), if hears => {
+                if !heard {
+                    return;
+                }
+                if slow.is_some_and(|until| Instant::now() < until) {
+                    deaf = Instant::now() + SLOW;
+                } else if slow.take().is_some() {
+                    member.narrow(WIDE);
+                }
+            }
             () = sleep_until(deaf), if !hears => {}
             () = sleep_until(speak), if speaks => {
                 speak += spread(pause, chance);
@@ -96,6 +105,10 @@ async fn stay(
                 }
                 Fault::Close => member.close(),
                 Fault::Deaf(time) => deaf = Instant::now() + time,
+                Fault::Slow(time) => {
+                    slow = Some(Instant::now() + time);
+                    member.narrow(NARROW);
+                }
                 Fault::Flood(count) => (0..count).for_each(|_| member.say(10)),
                 Fault::Malformed(count) => {
                     (0..count).for_each(|n| member.text(MALFORMED[n as usize % MALFORMED.len()]));
@@ -175,5 +188,9 @@ const MALFORMED: [&str; 6] = [
 ];
 /// The mean time between two acts that are no messages.
 const ACT: Duration = Duration::from_secs(4);
+/// From one event to the next.
+const SLOW: Duration = Duration::from_millis(50);
+const NARROW: usize = 4096;
+const WIDE: usize = 1 << 20;
 const LAST_WORDS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -293,7 +293,7 @@ impl Town {
             });
             return;
         }
-        let (name, fault) = match chance.random_range(0..6) {
+        let (name, fault) = match chance.random_range(0..7) {
             0 => ("cut", Fault::Cut),
             1 => ("cut in a frame", Fault::HalfFrame),
             2 => ("closed and reopened", Fault::Close),
@@ -305,6 +305,10 @@ impl Town {
                 "flood of messages",
                 Fault::Flood(chance.random_range(10..64)),
             ),
+            5 => {
+                let time = Duration::from_secs(chance.random_range(10..60));
+                ("slow for a while", Fault::Slow(time))
+            }
             _ => ("nine malformed", Fault::Malformed(9)),
         };
         *self.faults.entry(name).or_default() += 1;

@@ -209,6 +209,13 @@ impl Member {
         }
     }
 
+    /// See [`Wire::narrow`].
+    pub(crate) fn narrow(&self, bytes: usize) {
+        if let Some(wire) = &self.wire {
+            wire.narrow(bytes);
+        }
+    }
+
     pub(crate) fn close(&mut self) {
         if let Some(wire) = &mut self.wire {
             wire.close();

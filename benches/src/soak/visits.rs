@@ -97,7 +97,11 @@ async fn unfinished(to: SocketAddr, from: Ipv4Addr, bytes: &[u8]) -> Result<(), 
 
 async fn bad_handshake(to: SocketAddr, from: Ipv4Addr, chance: &mut Chance) -> Result<(), String> {
     let (lines, status) = [
-        ("Upgrade: websocket\r\nConnection: upgrade\r\n", "400"),
+        (
+            "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: short\r\n",
+            "400",
+        ),
         (
             "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 8\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",

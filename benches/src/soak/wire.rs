@@ -85,6 +85,11 @@ impl Wire {
         self.flush();
     }
 
+    /// How much may wait in the kernel to be read.
+    pub(crate) fn narrow(&self, bytes: usize) {
+        let _ = sockopt::set_socket_recv_buffer_size(&self.stream, bytes);
+    }
+
     /// Ends the connection with a reset, as a network that is gone does in the end.
     pub(crate) fn cut(self) {
         let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));

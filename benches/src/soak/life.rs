@@ -89,7 +89,9 @@ async fn stay(
             () = sleep_until(speak), if speaks => {
                 speak += spread(pause, chance);
                 if member.is_in() {
-                    member.say(chance.random_range(20..200));
+                    let long = chance.random_bool(0.05);
+                    let length = if long { 2000..4000 } else { 20..200 };
+                    member.say(chance.random_range(length));
                 }
             }
             () = sleep_until(act), if speaks => {

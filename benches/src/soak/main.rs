@@ -62,15 +62,15 @@ struct Args {
     rooms: u32,
 
     /// Messages a second, of all members together.
-    #[arg(long, default_value_t = 200.0)]
+    #[arg(long, default_value_t = 200.0, value_parser = above_zero)]
     rate: f64,
 
     /// Seconds from one fault to the next, in the mean.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = above_zero)]
     fault_every: f64,
 
     /// Seconds from one short room to the next, in the mean.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = above_zero)]
     room_every: f64,
 
     /// Ends the server by SIGTERM and starts it again each time so many minutes have gone by.
@@ -306,7 +306,7 @@ impl Town {
                 Fault::Flood(chance.random_range(10..64)),
             ),
             5 => {
-                let time = Duration::from_secs(chance.random_range(10..60));
+                let time = Duration::from_secs(chance.random_range(30..300));
                 ("slow for a while", Fault::Slow(time))
             }
             _ => ("nine malformed", Fault::Malformed(9)),
@@ -423,6 +423,14 @@ fn minutes(text: &str) -> Result<f64, String> {
         .contains(&minutes)
         .then_some(minutes)
         .ok_or_else(|| "minutes are at least 0.05".into())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse().map_err(|_| "this is a number")?;
+    (0.001..1e6)
+        .contains(&number)
+        .then_some(number)
+        .ok_or_else(|| "this is between 0.001 and a million".into())
 }
 
 /// From one look at the server to the next.

@@ -281,6 +281,12 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Error> {
+        // What holds no escape was read already: it is what stands between the quotes.
+        let raw = self.get(name).map(RawValue::get);
+        let inner = raw.and_then(|raw| raw.strip_prefix('"')?.strip_suffix('"'));
+        if let Some(text) = inner.filter(|text| !text.as_bytes().contains(&b'\\')) {
+            return Ok(Some(Cow::Borrowed(text)));
+        }
         Ok(self
             .typed::<Name<'a>>(name, "a string")?
             .map(|Name(text)| text))

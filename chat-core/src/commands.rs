@@ -10,6 +10,7 @@ use crate::event::{Event, PresenceList, WelcomeLimits};
 use crate::hooks;
 use crate::id::RoomId;
 use crate::identity::{Identity, TOKEN_TTL};
+use crate::message::Sent;
 use crate::names::{self, Language};
 use crate::nickname;
 use crate::password::Password;
@@ -349,7 +350,7 @@ impl Session {
         let (room, cursor) = &self.rooms[self.find(room)?];
         let draining = &self.ticket.engine.draining;
         let place = room.send(cursor, draft, key, draining, now)?;
-        self.outbox.push(&Event::Sent {
+        self.outbox.push_sent(&Sent {
             id,
             room: &room.id,
             seq: place.seq,

@@ -49,7 +49,7 @@ pub(crate) enum Reason {
     Closed,
 }
 
-/// One event, of all but [`Message`](crate::message::Message). Lists of encoded events (`messages`) are spliced in; see `outbox`.
+/// One event, of all but [`message` and `sent`](crate::message). Lists of encoded events (`messages`) are spliced in; see `outbox`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
@@ -88,15 +88,6 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         room: &'a RoomId,
-    },
-    Sent {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<u64>,
-        room: &'a RoomId,
-        seq: u64,
-        at: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        key: Option<&'a str>,
     },
     History {
         #[serde(skip_serializing_if = "Option::is_none")]

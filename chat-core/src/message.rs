@@ -1,4 +1,4 @@
-//! A message as it is encoded, once for all its readers.
+//! A message as it is encoded, once for all its readers, and its receipt.
 
 use std::io::Write as _;
 
@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use crate::event::Member;
 use crate::id::RoomId;
 
-/// The event `message`. Written by hand: it is the one that every publish encodes, and takes a fifth of the instructions that
-/// serde's tagged enum takes (`benches --bin instructions`).
+/// The event `message`. It and [`Sent`] are written by hand: they are what every publish encodes, and take a fifth of the
+/// instructions that serde's tagged enum takes (`benches --bin instructions`).
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone, Copy, serde::Serialize))]
 #[cfg_attr(test, serde(tag = "type", rename = "message"))]
@@ -22,6 +22,20 @@ pub(crate) struct Message<'a> {
     pub(crate) reply_to: Option<u64>,
     #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) data: Option<&'a RawValue>,
+}
+
+/// The event `sent`.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[cfg_attr(test, serde(tag = "type", rename = "sent"))]
+pub(crate) struct Sent<'a> {
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) id: Option<u64>,
+    pub(crate) room: &'a RoomId,
+    pub(crate) seq: u64,
+    pub(crate) at: u64,
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) key: Option<&'a str>,
 }
 
 impl Message<'_> {
@@ -49,6 +63,29 @@ impl Message<'_> {
         if let Some(data) = self.data {
             out.extend_from_slice(br#","data":"#);
             out.extend_from_slice(data.get().as_bytes());
+        }
+        out.push(b'}');
+    }
+}
+
+impl Sent<'_> {
+    /// Appends it as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"type":"sent","#);
+        if let Some(id) = self.id {
+            out.extend_from_slice(br#""id":"#);
+            whole(out, id);
+            out.push(b',');
+        }
+        out.extend_from_slice(br#""room":""#);
+        out.extend_from_slice(self.room.as_str().as_bytes());
+        out.extend_from_slice(br#"","seq":"#);
+        whole(out, self.seq);
+        out.extend_from_slice(br#","at":"#);
+        whole(out, self.at);
+        if let Some(key) = self.key {
+            out.extend_from_slice(br#","key":"#);
+            string(out, key);
         }
         out.push(b'}');
     }
@@ -99,6 +136,12 @@ mod tests {
                 let mut written = Vec::new();
                 message.write(&mut written);
                 prop_assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&message).unwrap());
+                for key in [None, Some(text.as_str())] {
+                    let sent = Sent { id: reply_to, room: &room, seq, at, key };
+                    let mut written = Vec::new();
+                    sent.write(&mut written);
+                    prop_assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&sent).unwrap());
+                }
             }
         }
     }

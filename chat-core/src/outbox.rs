@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::event::Event;
 use crate::frame::{self, Frames};
+use crate::message::Sent;
 
 /// Encoded replies, in order. Touched by its connection's own task alone. Bounded: while it holds [`FULL`] bytes or more no
 /// command is read, so it ends at that and one reply (a page of history at the most).
@@ -11,9 +12,18 @@ pub(crate) struct Outbox(Vec<u8>);
 
 impl Outbox {
     pub(crate) fn push(&mut self, event: &Event<'_>) {
-        // Most replies are shorter; without it a vector grows five times on the way.
-        self.0.reserve(160);
+        self.reserve();
         frame::push(&mut self.0, event);
+    }
+
+    pub(crate) fn push_sent(&mut self, sent: &Sent<'_>) {
+        self.reserve();
+        frame::push_with(&mut self.0, |out| sent.write(out));
+    }
+
+    /// Most replies are shorter; without it a vector grows five times on the way.
+    fn reserve(&mut self) {
+        self.0.reserve(160);
     }
 
     /// An event with a last field `messages`, spliced together from events that are encoded already.

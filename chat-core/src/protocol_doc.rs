@@ -9,7 +9,7 @@ use crate::error::{Code, Error};
 use crate::event::{Event, Member, PresenceList, Reason, RoomInfo, RoomsPage, WelcomeLimits};
 use crate::frame::Frames;
 use crate::id::{MemberId, RoomId};
-use crate::message::Message;
+use crate::message::{Message, Sent};
 use crate::outbox::Outbox;
 
 const DOC: &str = include_str!("../../docs/PROTOCOL.md");
@@ -90,6 +90,15 @@ fn written() -> Vec<String> {
         members: &members,
     };
     all.push(String::from_utf8(messages[0].payload().to_vec()).unwrap());
+    let sent = Sent {
+        id: Some(6),
+        room: &room,
+        seq: 41,
+        at: 1_767_225_700_000,
+        key: Some("k-1"),
+    };
+    let sent = Frames::encode_with(|out| sent.write(out));
+    all.push(String::from_utf8(sent.payload().to_vec()).unwrap());
     let mut one = |event: &Event<'_>| all.push(serde_json::to_string(event).unwrap());
     one(&Event::Welcome {
         id: Some(1),
@@ -123,13 +132,6 @@ fn written() -> Vec<String> {
     one(&Event::Left {
         id: Some(5),
         room: &room,
-    });
-    one(&Event::Sent {
-        id: Some(6),
-        room: &room,
-        seq: 41,
-        at: 1_767_225_700_000,
-        key: Some("k-1"),
     });
     one(&Event::Members {
         id: Some(8),

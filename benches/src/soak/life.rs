@@ -149,17 +149,21 @@ fn do_something(member: &mut Member, chance: &mut Chance) {
 /// Comes back if it is away, says what is unsure, hears all replies, leaves and closes.
 async fn go(member: &mut Member, addr: SocketAddr) {
     let going = async {
-        while !(member.is_in() || member.enter(addr).await) {
-            sleep(Duration::from_millis(200)).await;
-        }
         loop {
+            if !member.is_connected() {
+                member.enter(addr).await;
+            } else if !member.is_in() {
+                member.join();
+            }
             while !member.is_answered() && member.hear().await {}
-            if !member.is_unsure() {
+            if member.is_in() && !member.is_unsure() {
                 break;
             }
             // Refused for coming too fast, mostly.
             sleep(Duration::from_millis(500)).await;
-            member.say_again();
+            if member.is_in() {
+                member.say_again();
+            }
         }
         // The others are saying their last, too.
         let _ = timeout(LAST_WORDS, async { while member.hear().await {} }).await;

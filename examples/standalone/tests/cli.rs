@@ -143,6 +143,26 @@ fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
     assert_ne!(flag("http-connections"), "0");
 }
 
+#[test]
+fn every_bound_of_the_help_is_explained_in_the_docs() {
+    let doc = include_str!("../../../docs/LIMITS.md");
+    let rows: Vec<Vec<&str>> = doc
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let not_bounds = ["drain", "listen", "log", "log-format"];
+    for (name, flag) in help() {
+        if flag.default.is_empty() || not_bounds.contains(&name.as_str()) {
+            continue;
+        }
+        let row = rows.iter().find(|row| row[2] == format!("`--{name}`"));
+        let row = row.unwrap_or_else(|| panic!("docs/LIMITS.md has no --{name}"));
+        assert_eq!(row[3], flag.default, "--{name}");
+        assert!(row[4..6].iter().all(|cell| !cell.is_empty()), "--{name}");
+    }
+}
+
 fn time(text: &str) -> Duration {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap();
     let number: u64 = text[..at].parse().unwrap();

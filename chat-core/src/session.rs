@@ -99,33 +99,30 @@ impl Session {
             );
             return None;
         }
-        self.excess = 0;
-        let first = self.who.is_none();
+        let greeting = is_hello && self.who.is_none();
         let outcome = self.obey(id, command, now);
-        if first
-            && is_hello
-            && outcome
-                .as_ref()
-                .is_err_and(|error| error.code != Code::RateLimited)
-        {
-            self.count_malformed();
-        }
-        self.conclude(id, outcome)
+        self.conclude(id, outcome, greeting)
     }
 
     /// Does the rest of a command.
     pub(crate) fn resume(&mut self, id: Option<u64>, rest: Rest, now: Now) -> Option<Work> {
         let outcome = rest(self, now);
-        self.conclude(id, outcome)
+        self.conclude(id, outcome, false)
     }
 
-    fn conclude(&mut self, id: Option<u64>, outcome: Outcome) -> Option<Work> {
+    /// Notes how a command ended. A refused `greeting` counts as malformed.
+    fn conclude(&mut self, id: Option<u64>, outcome: Outcome, greeting: bool) -> Option<Work> {
         match outcome {
-            Ok(None) => self.malformed = 0,
+            Ok(None) => {
+                self.malformed = 0;
+                self.excess = 0;
+            }
             Ok(work) => return work,
+            Err(error) if error.code == Code::RateLimited => self.refuse_excess(id, &error),
             Err(error) => {
+                self.excess = 0;
                 self.outbox.push_error(id, &error);
-                if error.code == Code::BadCommand {
+                if greeting || error.code == Code::BadCommand {
                     self.count_malformed();
                 }
             }

@@ -62,6 +62,25 @@ async fn what_makes_more_work_costs_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whichever_limit_it_is_that_somebody_runs_against() {
+    let chat = chat_with(|limits| limits.rooms_per_identity = Quota::per(1, secs(3600)));
+    let (mut ann, mut ben) = (Client::connect(&chat), Client::connect(&chat));
+    ann.done(json!({"type": "create"})).await;
+    ben.done(json!({"type": "create"})).await;
+    for n in 0..150 {
+        ann.send_raw(r#"{"type":"create"}"#);
+        ben.send_raw(r#"{"type":"create"}"#);
+        if n == 75 {
+            ben.send_raw(r#"{"type":"ping"}"#);
+        }
+    }
+    assert_eq!(only(&ann.rest().await, "error").len(), 100);
+    assert_eq!(ann.closed(), Some(1008));
+    assert_eq!(only(&ben.rest().await, "error").len(), 150);
+    assert_eq!(ben.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_goes_on_and_on_is_dropped() {
     let chat = chat_with(|limits| {
         limits.commands = Quota {

@@ -27,11 +27,27 @@ pub(crate) fn normalise(nickname: &str, most_graphemes: usize) -> Result<String,
     }
     // The profile refuses decomposed Hangul, as some systems type it, unless it is composed first.
     let composed: String = nickname.nfkc().collect();
-    let Ok(nickname) = Nickname::enforce(composed.as_str()) else {
+    // Symbols later than the Unicode 6.3 of the profile's tables, most of today's emoji, are let through as one that it knows.
+    let known: String = composed
+        .chars()
+        .map(|c| if is_symbol(c) { STAND_IN } else { c })
+        .collect();
+    let Ok(nickname) = Nickname::enforce(known.as_str()) else {
         return bad(
             "holds letters, digits, symbols and single spaces, and no invisible characters",
         );
     };
+    let mut symbols = composed.chars().filter(|c| is_symbol(*c));
+    let nickname: String = nickname
+        .chars()
+        .map(|c| {
+            if c == STAND_IN {
+                symbols.next().unwrap_or(c)
+            } else {
+                c
+            }
+        })
+        .collect();
     if nickname
         .chars()
         .any(|c| c.is_control() || is_default_ignorable(c) || category(c) == Category::Format)
@@ -56,8 +72,16 @@ pub(crate) fn normalise(nickname: &str, most_graphemes: usize) -> Result<String,
     match graphemes {
         0 => bad("is not empty"),
         n if n > most_graphemes => bad(&format!("is at most {most_graphemes} characters long")),
-        _ => Ok(nickname.into_owned()),
+        _ => Ok(nickname),
     }
+}
+
+fn is_symbol(c: char) -> bool {
+    !c.is_ascii()
+        && matches!(
+            category(c),
+            Category::OtherSymbol | Category::ModifierSymbol
+        )
 }
 
 /// The nicknames of a room: no two alike. Two are alike when their skeletons (UTS 39), or those of their case-folded forms,
@@ -101,6 +125,8 @@ impl Nicknames {
     }
 }
 
+/// A symbol of Unicode 1.1.
+const STAND_IN: char = '☃';
 /// Enough for every living script; not for a tower.
 const MOST_MARKS: usize = 4;
 
@@ -118,6 +144,7 @@ mod tests {
             ("ＡＢＣ", "ABC"),
             ("نور", "نور"),
             ("😀 x", "😀 x"),
+            ("  🥹  ☃ 👍🏽 ", "🥹 ☃ 👍🏽"),
             ("12345678901234567890", "12345678901234567890"),
             ("🇰🇷", "🇰🇷"),
             ("क्षत्रिय", "क्षत्रिय"),

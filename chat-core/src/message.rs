@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use crate::event::Member;
 use crate::id::RoomId;
 
-/// The event `message`. It and [`Sent`] are written by hand: they are what every publish encodes, and take a fifth of the
-/// instructions that serde's tagged enum takes (`benches --bin instructions`).
+/// The event `message`. It and [`Sent`] are written by hand: they are what every publish encodes. Against serde's
+/// tagged enum that saves a tenth of a publish's instructions, two fifths with a text of 4 KiB (`benches --bin instructions`).
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone, Copy, serde::Serialize))]
 #[cfg_attr(test, serde(tag = "type", rename = "message"))]

@@ -48,6 +48,7 @@ impl Bells {
             let slab = self.slab.read();
             let to = slab.slots.len().min(from + CHUNK);
             let chunk = slab.slots.get(from..to).unwrap_or_default();
+            wakers.reserve(chunk.len());
             wakers.extend(chunk.iter().flatten().filter_map(|bell| bell.ring()));
             let done = to == slab.slots.len();
             drop(slab);

@@ -10,7 +10,7 @@ use crate::event::{Event, PresenceList, WelcomeLimits};
 use crate::hooks;
 use crate::id::RoomId;
 use crate::identity::{Identity, TOKEN_TTL};
-use crate::message::Sent;
+use crate::message::{Content, Sent};
 use crate::names::{self, Language};
 use crate::nickname;
 use crate::password::Password;
@@ -21,7 +21,7 @@ use crate::text;
 use crate::tries::Origin;
 
 impl Session {
-    pub(crate) fn obey(&mut self, id: Option<u64>, command: Command, now: Now) -> Outcome {
+    pub(crate) fn obey(&mut self, id: Option<u64>, command: Command<'_>, now: Now) -> Outcome {
         match command {
             Command::Hello {
                 token,
@@ -38,7 +38,7 @@ impl Session {
             Command::Rooms { cursor, limit } => self.list_rooms(id, cursor.as_deref(), limit),
             Command::Join(join) => self.join(id, join, now),
             Command::Leave { room } => self.leave(id, &room, now),
-            Command::Send(send) => self.send(id, send, now),
+            Command::Send(send) => self.send(id, &send, now),
             Command::History {
                 room,
                 before,
@@ -148,7 +148,7 @@ impl Session {
 
     /// Step one of a join: the room, which may have to be made, and what the host says.
     fn join(&mut self, id: Option<u64>, join: Join, now: Now) -> Outcome {
-        if self.find(&join.room).is_ok() {
+        if self.find(join.room.as_str()).is_ok() {
             return Err(Error::new(
                 Code::AlreadyJoined,
                 "You are in this room already",
@@ -295,7 +295,8 @@ impl Session {
     }
 
     fn leave(&mut self, id: Option<u64>, room: &RoomId, now: Now) -> Outcome {
-        let n = self.find(room)?;
+        let n = self.find(room.as_str())?;
+        self.ring();
         let (room, cursor) = self.rooms.remove(n);
         room.leave(&cursor, true, now.instant);
         self.ticket.engine.registry.reschedule(&room);
@@ -303,38 +304,36 @@ impl Session {
         Ok(None)
     }
 
-    fn send(&mut self, id: Option<u64>, send: Send, now: Now) -> Outcome {
-        let engine = Arc::clone(&self.ticket.engine);
-        let (room, cursor) = &self.rooms[self.find(&send.room)?];
-        text::check_text(&send.text, engine.limits.text_bytes)?;
-        if let Some(data) = &send.data {
-            text::check_data(data.get(), engine.limits.data_bytes)?;
+    fn send(&mut self, id: Option<u64>, send: &Send<'_>, now: Now) -> Outcome {
+        let n = self.find(&send.room)?;
+        self.check_content(send.content())?;
+        if self.ticket.engine.policy.is_some() && !self.has_said(n, send.key.as_deref()) {
+            return self.ask_to_send(id, send, n);
         }
-        let Send {
-            room: name,
-            text,
-            key,
-            reply_to,
-            data,
-        } = send;
-        let mut draft = Draft::new(cursor.member, text, data, reply_to);
-        let said = key
-            .as_ref()
-            .is_some_and(|key| room.find_key(cursor, key).is_some());
-        let Some(policy) = engine.policy.clone().filter(|_| !said) else {
-            return self.publish(id, &name, &draft, key.as_deref(), now);
-        };
+        self.publish(id, n, send.content(), send.key.as_deref(), now)
+    }
+
+    /// Lets the host decide first.
+    fn ask_to_send(&mut self, id: Option<u64>, send: &Send<'_>, n: usize) -> Outcome {
+        let engine = Arc::clone(&self.ticket.engine);
+        let (room, cursor) = &self.rooms[n];
+        let name = room.id.clone();
+        let mut draft = Draft::new(cursor.member, send.content());
+        let key = send.key.as_deref().map(str::to_owned);
         let who = self.identity();
         Ok(Some(Work::new(id, async move {
-            let answer = policy.send(&who, &name, &mut draft);
-            let allowed = hooks::guard(answer, engine.limits.policy_timeout).await;
+            let allowed = match &engine.policy {
+                Some(policy) => {
+                    let answer = policy.send(&who, &name, &mut draft);
+                    hooks::guard(answer, engine.limits.policy_timeout).await
+                }
+                None => Ok(()),
+            };
             move |session: &mut Self, now| {
                 allowed?;
-                text::check_text(&draft.text, engine.limits.text_bytes)?;
-                if let Some(data) = &draft.data {
-                    text::check_data(data.get(), engine.limits.data_bytes)?;
-                }
-                session.publish(id, &name, &draft, key.as_deref(), now)
+                session.check_content(draft.content())?;
+                let n = session.find(name.as_str())?;
+                session.publish(id, n, draft.content(), key.as_deref(), now)
             }
         })))
     }
@@ -342,14 +341,14 @@ impl Session {
     fn publish(
         &mut self,
         id: Option<u64>,
-        room: &RoomId,
-        draft: &Draft,
+        n: usize,
+        content: Content<'_>,
         key: Option<&str>,
         now: Now,
     ) -> Outcome {
-        let (room, cursor) = &self.rooms[self.find(room)?];
+        let (room, cursor) = &mut self.rooms[n];
         let draining = &self.ticket.engine.draining;
-        let place = room.send(cursor, draft, key, draining, now)?;
+        let place = room.send(cursor, content, key, draining, now)?;
         self.outbox.push_sent(&Sent {
             id,
             room: &room.id,
@@ -360,6 +359,21 @@ impl Session {
         Ok(None)
     }
 
+    fn check_content(&self, content: Content<'_>) -> Result<(), Error> {
+        let limits = &self.ticket.engine.limits;
+        text::check_text(content.text, limits.text_bytes)?;
+        match content.data {
+            Some(data) => text::check_data(data.get(), limits.data_bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a key was used before, so that nothing new is said with it.
+    fn has_said(&self, n: usize, key: Option<&str>) -> bool {
+        let (room, cursor) = &self.rooms[n];
+        key.is_some_and(|key| room.find_key(cursor, key).is_some())
+    }
+
     fn history(
         &mut self,
         id: Option<u64>,
@@ -367,7 +381,7 @@ impl Session {
         before: Option<u64>,
         limit: Option<u64>,
     ) -> Outcome {
-        let (room, cursor) = &self.rooms[self.find(room)?];
+        let (room, cursor) = &self.rooms[self.find(room.as_str())?];
         let (messages, more) = room.history(cursor, before, self.page(limit));
         let event = Event::History {
             id,
@@ -385,7 +399,7 @@ impl Session {
         cursor: Option<&str>,
         limit: Option<u64>,
     ) -> Outcome {
-        let (room, _) = &self.rooms[self.find(room)?];
+        let (room, _) = &self.rooms[self.find(room.as_str())?];
         let after = cursor.map(parse_cursor).transpose()?;
         let (version, count, members, next) = room.members(after, self.page(limit));
         let presence = PresenceList {
@@ -411,7 +425,7 @@ impl Session {
         room: Option<&RoomId>,
         now: Now,
     ) -> Outcome {
-        let only = room.map(|room| self.find(room)).transpose()?;
+        let only = room.map(|room| self.find(room.as_str())).transpose()?;
         let nickname = self.normalise(nickname)?;
         let rooms = match only {
             Some(n) => &self.rooms[n..=n],
@@ -453,7 +467,7 @@ impl Session {
     }
 
     fn typing(&mut self, id: Option<u64>, room: &RoomId, active: bool, now: Now) -> Outcome {
-        let (room, cursor) = &self.rooms[self.find(room)?];
+        let (room, cursor) = &self.rooms[self.find(room.as_str())?];
         room.typing(
             cursor,
             active,
@@ -466,10 +480,10 @@ impl Session {
         Ok(None)
     }
 
-    fn find(&self, room: &RoomId) -> Result<usize, Error> {
+    fn find(&self, room: &str) -> Result<usize, Error> {
         self.rooms
             .iter()
-            .position(|(joined, _)| joined.id == *room)
+            .position(|(joined, _)| joined.id.as_str() == room)
             .ok_or_else(not_joined)
     }
 

@@ -19,13 +19,15 @@ impl RoomId {
     /// # Errors
     /// `bad_room`.
     pub fn new(id: &str) -> Result<Self, Error> {
-        let fits = (1..=64).contains(&id.len());
-        if fits
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        {
-            return Ok(Self(id.into()));
+        Self::check(id)?;
+        Ok(Self(id.into()))
+    }
+
+    /// Checks the syntax of what need not be kept.
+    pub(crate) fn check(id: &str) -> Result<(), Error> {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if (1..=64).contains(&id.len()) && id.bytes().all(letter) {
+            return Ok(());
         }
         Err(Error::new(
             Code::BadRoom,

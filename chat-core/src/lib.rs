@@ -47,7 +47,6 @@ mod room;
 mod roster;
 mod serve;
 mod session;
-mod stir;
 mod text;
 mod ticket;
 mod timekeeper;

@@ -7,6 +7,7 @@ use crate::command::Create;
 use crate::error::Error;
 use crate::id::{MemberId, RoomId};
 use crate::identity::Identity;
+use crate::message::Content;
 
 /// May this visitor do this? Each answer may also rewrite what was asked.
 ///
@@ -62,17 +63,20 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(
-        from: MemberId,
-        text: String,
-        data: Option<Box<RawValue>>,
-        reply_to: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(from: MemberId, content: Content<'_>) -> Self {
         Self {
             from,
-            text,
-            data,
-            reply_to,
+            text: content.text.to_owned(),
+            data: content.data.map(RawValue::to_owned),
+            reply_to: content.reply_to,
+        }
+    }
+
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content {
+            text: &self.text,
+            data: self.data.as_deref(),
+            reply_to: self.reply_to,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Code, Error};
 use crate::event::{Event, Member, PresenceList, Reason, RoomInfo, RoomsPage, WelcomeLimits};
 use crate::frame::Frames;
 use crate::id::{MemberId, RoomId};
-use crate::message::{Message, Sent};
+use crate::message::{Author, Message, Sent};
 use crate::outbox::Outbox;
 
 const DOC: &str = include_str!("../../docs/PROTOCOL.md");
@@ -66,7 +66,10 @@ fn written() -> Vec<String> {
     let message = Message {
         room: &room,
         seq: 41,
-        from: &ann,
+        from: Author {
+            id: ann.id,
+            nickname: &ann.nickname,
+        },
         text: "Hello!",
         at: 1_767_225_700_000,
         reply_to: Some(40),

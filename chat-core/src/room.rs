@@ -19,10 +19,9 @@ use crate::frame::Frames;
 use crate::id::{MemberId, RoomId};
 use crate::limits::Limits;
 use crate::log::{Log, Place};
-use crate::message::Message;
+use crate::message::{Author, Content, Message};
 use crate::names::{self, Language};
 use crate::password::Password;
-use crate::policy::Draft;
 use crate::presence::Presence;
 use crate::roster::{Ban, Roster};
 
@@ -129,6 +128,8 @@ pub(crate) struct Cursor {
     fleeting: u64,
     removals: u64,
     removal: Option<Box<Removal>>,
+    /// Whether something was said for which the bells have not been rung.
+    unrung: bool,
 }
 
 /// What a cursor reads next.
@@ -327,6 +328,7 @@ impl Room {
                 fleeting: self.fleeting.load(Ordering::Relaxed),
                 removals: self.removals.load(Ordering::Relaxed),
                 removal: None,
+                unrung: false,
             },
         };
         drop(guard);
@@ -368,19 +370,23 @@ impl Room {
         self.bells.remove(cursor.slot);
     }
 
-    /// Appends a message of a member: the way of a message from its socket ends here, and that to the sockets begins.
+    /// Appends a message of a member: the way of a message from its socket ends here, and that to the sockets begins. The caller
+    /// [rings](Self::ring) before it waits for anything.
     pub(crate) fn send(
         &self,
-        cursor: &Cursor,
-        draft: &Draft,
+        cursor: &mut Cursor,
+        content: Content<'_>,
         key: Option<&str>,
         draining: &AtomicBool,
         now: Now,
     ) -> Result<Place, Error> {
         let mut guard = self.state.write();
         let state = &mut *guard;
-        state.check_stay(cursor)?;
         let id = cursor.member;
+        let seat = state.roster.stay(id, cursor.ordinal);
+        let seat = seat
+            .filter(|_| state.ended.is_none())
+            .ok_or_else(not_joined)?;
         if let Some(place) = key.and_then(|key| state.log.find_key(id, key)) {
             return Ok(place);
         }
@@ -389,25 +395,35 @@ impl Room {
             let message = "The server is going away";
             return Err(Error::new(Code::Unavailable, message));
         }
-        state.typing.said(id);
-        let from = state.roster.member(id).ok_or_else(not_joined)?;
+        let from = Author {
+            id,
+            nickname: &seat.nickname,
+        };
         let key = key.map(|key| (id, key));
         let place = state.log.append(now.unix_ms, key, |Place { seq, at }| {
             let message = Message {
                 room: &self.id,
                 seq,
-                from: &from,
-                text: &draft.text,
+                from,
+                text: content.text,
                 at,
-                reply_to: draft.reply_to,
-                data: draft.data.as_deref(),
+                reply_to: content.reply_to,
+                data: content.data,
             };
             Frames::encode_with(|out| message.write(out))
         });
+        state.typing.said(id);
         self.head.store(place.seq, Ordering::Release);
-        drop(guard);
-        self.bells.ring();
+        cursor.unrung = true;
         Ok(place)
+    }
+
+    /// Wakes whoever sleeps, if this cursor's connection has [sent](Self::send) something since the last time. Once for all
+    /// commands of a turn: each ring looks at every member.
+    pub(crate) fn ring(&self, cursor: &mut Cursor) {
+        if std::mem::take(&mut cursor.unrung) {
+            self.bells.ring();
+        }
     }
 
     /// Where an earlier `send` with this key stands, if it is retained.
@@ -798,10 +814,7 @@ impl State {
 
     /// Whether a connection's stay goes on.
     fn check_stay(&self, cursor: &Cursor) -> Result<(), Error> {
-        let seat = self
-            .roster
-            .seat(cursor.member)
-            .filter(|seat| seat.ordinal == cursor.ordinal);
+        let seat = self.roster.stay(cursor.member, cursor.ordinal);
         if seat.is_some() && self.ended.is_none() {
             Ok(())
         } else {
@@ -852,10 +865,7 @@ impl State {
         if self.ended.is_some() {
             return self.ended.clone();
         }
-        let stays = self
-            .roster
-            .seat(cursor.member)
-            .is_some_and(|seat| seat.ordinal == cursor.ordinal);
+        let stays = self.roster.stay(cursor.member, cursor.ordinal).is_some();
         (!stays).then_some(Removal {
             reason: Reason::Kicked,
             text: None,

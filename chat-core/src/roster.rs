@@ -50,6 +50,11 @@ impl Roster {
         self.seats.get(&id)
     }
 
+    /// The seat of this very stay.
+    pub(crate) fn stay(&self, id: MemberId, ordinal: u64) -> Option<&Seat> {
+        self.seat(id).filter(|seat| seat.ordinal == ordinal)
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Option<Member> {
         self.seats.get(&id).map(|seat| Member {
             id,

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Sleep;
 
 use crate::session::{Session, Work};
-use crate::stir::Stir;
 use crate::ticket::Ticket;
 use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
@@ -26,10 +25,9 @@ pub struct Connection<T: Transport> {
     closing: Option<Close>,
     /// The transport may have commands although it has not said so.
     more: bool,
-    stir: Arc<Stir>,
-    /// `stir` as a waker: what the transport is polled with.
+    /// The bell as a waker: what the transport is polled with.
     waker: Waker,
-    /// The task that `stir` wakes.
+    /// The task that the bell wakes.
     task: Option<Waker>,
 }
 
@@ -40,8 +38,7 @@ impl<T: Transport> Connection<T> {
             let now = session.ticket.engine.clock.now();
             session.greet(now);
         }
-        let stir = Stir::new();
-        let waker = Waker::from(Arc::clone(&stir));
+        let waker = Waker::from(Arc::clone(&session.bell));
         Self {
             transport,
             session,
@@ -49,7 +46,6 @@ impl<T: Transport> Connection<T> {
             stall: None,
             closing: None,
             more: true,
-            stir,
             waker,
             task: None,
         }
@@ -63,6 +59,7 @@ impl<T: Transport> Connection<T> {
                 return self.poll_closed(cx).map(|()| close);
             }
             self.go_on(cx);
+            self.session.ring();
             let stalled = match self.deliver() {
                 Ok(stalled) => stalled,
                 Err(error) => return Poll::Ready(broken::<T>(&error)),
@@ -71,7 +68,9 @@ impl<T: Transport> Connection<T> {
                 self.say_goodbye(close);
                 continue;
             }
-            match self.listen() {
+            let heard = self.listen();
+            self.session.ring();
+            match heard {
                 // What the commands of this turn have made is sent in the next, after those of everybody else who was heard
                 // in this one: busy rooms are then delivered in fewer and larger writes.
                 Ok(1..) => {
@@ -88,7 +87,7 @@ impl<T: Transport> Connection<T> {
                 // No close frame gets through to a peer that takes nothing.
                 return Poll::Ready(Close::new(CloseCode::TOO_SLOW, "too slow"));
             }
-            self.session.bell.arm(cx.waker());
+            self.session.bell.arm();
             if !self.session.has_news() {
                 return Poll::Pending;
             }
@@ -132,11 +131,13 @@ impl<T: Transport> Connection<T> {
 
     /// Takes commands, a few at a time so that no peer keeps the task to itself. Gives their number.
     fn listen(&mut self) -> Result<usize, Close> {
-        if !self.stir.take() && !self.more {
+        if !self.session.bell.take_stir() && !self.more {
             return Ok(0);
         }
         self.more = true;
         let mut cx = Context::from_waker(&self.waker);
+        // One look at the clocks for all.
+        let mut now = None;
         for heard in 0..COMMANDS {
             // A command that waits keeps those behind it waiting, and so do replies that are not taken.
             if self.work.is_some() || self.session.is_full() {
@@ -144,7 +145,7 @@ impl<T: Transport> Connection<T> {
             }
             match Pin::new(&mut self.transport).poll_next(&mut cx) {
                 Poll::Ready(Some(Ok(Incoming::Text(text)))) => {
-                    let now = self.session.ticket.engine.clock.now();
+                    let now = *now.get_or_insert_with(|| self.session.ticket.engine.clock.now());
                     self.work = self.session.receive(&text, now);
                 }
                 Poll::Ready(Some(Ok(Incoming::Binary(_)))) => {
@@ -206,7 +207,7 @@ impl<T: Transport> Future for Connection<T> {
             .is_some_and(|task| task.will_wake(cx.waker()))
         {
             self.task = Some(cx.waker().clone());
-            self.stir.follow(cx.waker());
+            self.session.bell.follow(cx.waker());
         }
         let close = std::task::ready!(self.turn(cx));
         let now = self.session.ticket.engine.clock.now();

@@ -179,6 +179,13 @@ impl Session {
         None
     }
 
+    /// Tells the others in its rooms that it has said something, if it has.
+    pub(crate) fn ring(&mut self) {
+        for (room, cursor) in &mut self.rooms {
+            room.ring(cursor);
+        }
+    }
+
     /// Whether [`next`](Self::next) has something.
     pub(crate) fn has_news(&self) -> bool {
         !self.outbox.is_empty()
@@ -205,6 +212,7 @@ impl Session {
 
     /// The connection is gone: seats are held for their grace. May be called again.
     pub(crate) fn close(&mut self, now: Now) {
+        self.ring();
         for (room, cursor) in self.rooms.drain(..) {
             room.leave(&cursor, false, now.instant);
             self.ticket.engine.registry.reschedule(&room);

@@ -1,56 +1,81 @@
-//! The bells of everybody in a room.
+//! Waking everybody in a room.
 
-use std::sync::Arc;
 use std::task::Waker;
 
+#[cfg(not(loom))]
 use parking_lot::RwLock;
 
-use crate::bell::Bell;
+#[cfg(loom)]
+use loom_lock::RwLock;
 
-/// A slab of bells: a slot is an index that stays the same until it is given back.
-#[derive(Default)]
-pub(crate) struct Bells {
+/// Whom to wake: the task of each connection in a room, or of each that there is.
+///
+/// A publisher appends, then rings; a reader, whenever it is polled, looks at its logs, then sleeps. That no wake is lost is
+/// the contract of [`Waker`]: who is woken is polled once more after that, even if it is being polled just now, and so it
+/// finds what was appended before. Several wakes before that are one poll. It is left to the reader to tell the bells that
+/// it moved to another task before it looks at its logs: who rings meanwhile may wake the task before.
+/// `tests/loom_bells.rs` runs every interleaving.
+///
+/// The wakers stand side by side, so that ringing touches one place in memory for each member, which is its task's.
+pub struct Bells {
     slab: RwLock<Slab>,
 }
 
 #[derive(Default)]
 struct Slab {
-    slots: Vec<Option<Arc<Bell>>>,
+    tasks: Vec<Option<Waker>>,
     free: Vec<u32>,
 }
 
 impl Bells {
-    pub(crate) fn add(&self, bell: Arc<Bell>) -> u32 {
+    /// Bells of nobody.
+    #[allow(
+        clippy::new_without_default,
+        reason = "loom's locks have no default constructor"
+    )]
+    pub fn new() -> Self {
+        Self {
+            slab: RwLock::new(Slab::default()),
+        }
+    }
+
+    /// One more task to wake; its slot stays the same until it is given back.
+    pub fn add(&self, task: Waker) -> u32 {
         let mut slab = self.slab.write();
         if let Some(slot) = slab.free.pop() {
-            slab.slots[slot as usize] = Some(bell);
+            slab.tasks[slot as usize] = Some(task);
             return slot;
         }
-        slab.slots.push(Some(bell));
-        u32::try_from(slab.slots.len() - 1).expect("fewer than 2^32 connections")
+        slab.tasks.push(Some(task));
+        u32::try_from(slab.tasks.len() - 1).expect("fewer than 2^32 connections")
+    }
+
+    /// Another task in a slot.
+    pub fn follow(&self, slot: u32, task: Waker) {
+        self.slab.write().tasks[slot as usize] = Some(task);
     }
 
     pub(crate) fn remove(&self, slot: u32) {
         let mut slab = self.slab.write();
-        slab.slots[slot as usize] = None;
+        slab.tasks[slot as usize] = None;
         slab.free.push(slot);
-        if slab.free.len() == slab.slots.len() {
+        if slab.free.len() == slab.tasks.len() {
             *slab = Slab::default();
         }
     }
 
-    /// Rings all. The wakers are gathered under the lock and used outside of it, a chunk at a time: waking may be a system
+    /// Wakes all. The wakers are gathered under the lock and used outside of it, a chunk at a time: waking may be a system
     /// call, and a million sleepers must not need a vector of their size. Who comes in between looks at the log anyway.
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         let mut wakers: Vec<Waker> = Vec::new();
         let mut from = 0;
         loop {
             let slab = self.slab.read();
-            let to = slab.slots.len().min(from + CHUNK);
-            let chunk = slab.slots.get(from..to).unwrap_or_default();
+            let to = slab.tasks.len().min(from + CHUNK);
+            let chunk = slab.tasks.get(from..to).unwrap_or_default();
             wakers.reserve(chunk.len());
-            wakers.extend(chunk.iter().flatten().filter_map(|bell| bell.ring()));
-            let done = to == slab.slots.len();
+            wakers.extend(chunk.iter().flatten().cloned());
+            let done = to == slab.tasks.len();
             drop(slab);
             wakers.drain(..).for_each(Waker::wake);
             if done {
@@ -63,3 +88,25 @@ impl Bells {
 
 /// 4 KiB of wakers.
 const CHUNK: usize = 256;
+
+/// loom's lock with parking_lot's signatures.
+#[cfg(loom)]
+mod loom_lock {
+    use loom::sync::{RwLockReadGuard, RwLockWriteGuard};
+
+    pub(super) struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(super) fn new(value: T) -> Self {
+            Self(loom::sync::RwLock::new(value))
+        }
+
+        pub(super) fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap()
+        }
+
+        pub(super) fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap()
+        }
+    }
+}

@@ -50,7 +50,7 @@ pub(crate) struct Engine {
     address_secret: [u8; 32],
     pub(crate) addresses: Mutex<HashMap<u64, u32>>,
     pub(crate) rates: Rates,
-    /// Every connection's bell.
+    /// Every connection's task.
     pub(crate) bells: Bells,
     pub(crate) connections: AtomicUsize,
     pub(crate) draining: AtomicBool,
@@ -158,7 +158,7 @@ impl Builder {
                 identities_per_address: Buckets::new(limits.identities_per_address),
                 passwords: crate::tries::Tries::new(&limits),
             },
-            bells: Bells::default(),
+            bells: Bells::new(),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             all_gone: Notify::new(),
@@ -248,7 +248,7 @@ impl Chat {
             if self.engine.connections.load(Ordering::Acquire) == 0 {
                 return;
             }
-            // A connection that was admitted just before may have armed its bell after the ring.
+            // A connection that was admitted just before may not have been among those woken.
             let _ = tokio::time::timeout(Duration::from_millis(100), gone).await;
         }
     }

@@ -259,7 +259,7 @@ impl Session {
                 .as_ref()
                 .map(|(epoch, seq)| (epoch.as_str(), *seq)),
             history: join.history,
-            bell: &self.bell,
+            task: &self.task,
         };
         let joined = room.join(&entry, &engine.limits, now)?;
         engine.registry.reschedule(room);

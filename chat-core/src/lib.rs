@@ -13,10 +13,9 @@
 //! This crate knows no socket, no HTTP and no database. A [`Transport`] is any `Stream` of [`Incoming`] with a `Sink` of
 //! [`Outgoing`]; [`Ticket::serve`] makes a future of it that lives as long as the connection.
 //!
-//! Read it in this order: `id`, `frame`, `event`, `message`, `command`, `log`, `bell`, `roster`, `presence`, `room`, `registry`,
+//! Read it in this order: `id`, `frame`, `event`, `message`, `command`, `log`, `bells`, `roster`, `presence`, `room`, `registry`,
 //! `session`, `commands`, `serve`.
 
-mod bell;
 mod bells;
 mod chat;
 mod clock;
@@ -47,6 +46,7 @@ mod room;
 mod roster;
 mod serve;
 mod session;
+mod stir;
 mod text;
 mod ticket;
 mod timekeeper;
@@ -67,8 +67,8 @@ pub use serve::Connection;
 pub use ticket::{Busy, Ticket};
 pub use transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
-/// The parts that `tests/loom_bell.rs` checks.
+/// The parts that `tests/loom_bells.rs` checks.
 #[doc(hidden)]
 pub mod loom_parts {
-    pub use crate::bell::Bell;
+    pub use crate::bells::Bells;
 }

@@ -55,10 +55,6 @@ impl Outbox {
         (!self.0.is_empty()).then(|| Frames::from_pushed(std::mem::take(&mut self.0)))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() >= FULL
     }

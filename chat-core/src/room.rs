@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::value::RawValue;
 
-use crate::bell::Bell;
 use crate::bells::Bells;
 use crate::clock::{Now, millis};
 use crate::command::HistoryFrom;
@@ -95,7 +95,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) verified: Option<&'a Arc<Password>>,
     pub(crate) since: Option<(&'a str, u64)>,
     pub(crate) history: Option<u64>,
-    pub(crate) bell: &'a Arc<Bell>,
+    pub(crate) task: &'a Waker,
 }
 
 /// What a visitor meets at the door.
@@ -176,7 +176,7 @@ impl Room {
             id,
             no,
             epoch: epoch.into(),
-            bells: Bells::default(),
+            bells: Bells::new(),
             state: RwLock::new(State {
                 log: Log::new(limits.log_events, limits.log_bytes),
                 roster: Roster::default(),
@@ -318,7 +318,7 @@ impl Room {
             cursor: Cursor {
                 member: id,
                 ordinal,
-                slot: self.bells.add(Arc::clone(entry.bell)),
+                slot: self.bells.add(entry.task.clone()),
                 seq: entry
                     .since
                     .filter(|_| recovered)
@@ -363,6 +363,11 @@ impl Room {
         if news {
             self.bells.ring();
         }
+    }
+
+    /// A connection is another task's from now on.
+    pub(crate) fn follow(&self, cursor: &Cursor, task: &Waker) {
+        self.bells.follow(cursor.slot, task.clone());
     }
 
     /// Lets go of a connection whose stay was ended by somebody else.

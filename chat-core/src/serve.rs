@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Sleep;
 
 use crate::session::{Session, Work};
+use crate::stir::Stir;
 use crate::ticket::Ticket;
 use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
@@ -25,10 +26,9 @@ pub struct Connection<T: Transport> {
     closing: Option<Close>,
     /// The transport may have commands although it has not said so.
     more: bool,
-    /// The bell as a waker: what the transport is polled with.
+    stir: Arc<Stir>,
+    /// `stir` as a waker: what the transport is polled with.
     waker: Waker,
-    /// The task that the bell wakes.
-    task: Option<Waker>,
 }
 
 impl<T: Transport> Connection<T> {
@@ -38,7 +38,8 @@ impl<T: Transport> Connection<T> {
             let now = session.ticket.engine.clock.now();
             session.greet(now);
         }
-        let waker = Waker::from(Arc::clone(&session.bell));
+        let stir = Stir::new();
+        let waker = Waker::from(Arc::clone(&stir));
         Self {
             transport,
             session,
@@ -46,8 +47,8 @@ impl<T: Transport> Connection<T> {
             stall: None,
             closing: None,
             more: true,
+            stir,
             waker,
-            task: None,
         }
     }
 
@@ -87,10 +88,8 @@ impl<T: Transport> Connection<T> {
                 // No close frame gets through to a peer that takes nothing.
                 return Poll::Ready(Close::new(CloseCode::TOO_SLOW, "too slow"));
             }
-            self.session.bell.arm();
-            if !self.session.has_news() {
-                return Poll::Pending;
-            }
+            // Who says something from now on wakes this task, even before it has returned.
+            return Poll::Pending;
         }
     }
 
@@ -131,7 +130,7 @@ impl<T: Transport> Connection<T> {
 
     /// Takes commands, a few at a time so that no peer keeps the task to itself. Gives their number.
     fn listen(&mut self) -> Result<usize, Close> {
-        if !self.session.bell.take_stir() && !self.more {
+        if !self.stir.take() && !self.more {
             return Ok(0);
         }
         self.more = true;
@@ -201,13 +200,10 @@ impl<T: Transport> Future for Connection<T> {
     type Output = Close;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Close> {
-        if !self
-            .task
-            .as_ref()
-            .is_some_and(|task| task.will_wake(cx.waker()))
-        {
-            self.task = Some(cx.waker().clone());
-            self.session.bell.follow(cx.waker());
+        // Before anything is looked at: whoever rings may know the task before only.
+        if !self.session.task.will_wake(cx.waker()) {
+            self.session.follow(cx.waker());
+            self.stir.follow(cx.waker());
         }
         let close = std::task::ready!(self.turn(cx));
         let now = self.session.ticket.engine.clock.now();

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
-use crate::bell::Bell;
 use crate::clock::Now;
 use crate::command::{Command, Malformed, Request};
 use crate::error::{Code, Error};
@@ -23,7 +23,8 @@ use crate::transport::{Close, CloseCode};
 /// the time, and takes from it what is to be sent.
 pub(crate) struct Session {
     pub(crate) ticket: Ticket,
-    pub(crate) bell: Arc<Bell>,
+    /// What is woken when there is news.
+    pub(crate) task: Waker,
     slot: u32,
     pub(crate) who: Option<Box<Who>>,
     pub(crate) rooms: Vec<(Arc<Room>, Cursor)>,
@@ -58,11 +59,11 @@ pub(crate) type Outcome = Result<Option<Work>, Error>;
 
 impl Session {
     pub(crate) fn new(ticket: Ticket) -> Self {
-        let bell = Arc::new(Bell::new());
-        let slot = ticket.engine.bells.add(Arc::clone(&bell));
+        let task = Waker::noop().clone();
+        let slot = ticket.engine.bells.add(task.clone());
         Self {
             ticket,
-            bell,
+            task,
             slot,
             who: None,
             rooms: Vec::new(),
@@ -186,14 +187,13 @@ impl Session {
         }
     }
 
-    /// Whether [`next`](Self::next) has something.
-    pub(crate) fn has_news(&self) -> bool {
-        !self.outbox.is_empty()
-            || self
-                .rooms
-                .iter()
-                .any(|(room, cursor)| room.has_news(cursor))
-            || (self.ending.is_none() && self.is_draining())
+    /// The task to wake from now on.
+    pub(crate) fn follow(&mut self, task: &Waker) {
+        self.task.clone_from(task);
+        self.ticket.engine.bells.follow(self.slot, task.clone());
+        for (room, cursor) in &self.rooms {
+            room.follow(cursor, task);
+        }
     }
 
     /// Why the connection is to be closed when all is said.

@@ -288,8 +288,6 @@ impl Session {
             recovered,
         };
         self.outbox.push_with_messages(&event, &messages);
-        // Most connections are in one room, and a vector starts with four places.
-        self.rooms.reserve_exact(1);
         self.rooms.push((Arc::clone(room), cursor));
         Ok(None)
     }

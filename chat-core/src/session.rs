@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
+use smallvec::SmallVec;
+
 use crate::clock::Now;
 use crate::command::{Command, Malformed, Request};
 use crate::error::{Code, Error};
@@ -27,7 +29,9 @@ pub(crate) struct Session {
     pub(crate) task: Waker,
     slot: u32,
     pub(crate) who: Option<Box<Who>>,
-    pub(crate) rooms: Vec<(Arc<Room>, Cursor)>,
+    /// Most connections are in one room: its cursor lies with the rest of the connection, which is one wait for memory less in
+    /// each delivery.
+    pub(crate) rooms: SmallVec<[(Arc<Room>, Cursor); 1]>,
     /// Where the next look for news begins, so that no room waits behind a busy one.
     next_room: usize,
     pub(crate) outbox: Outbox,
@@ -66,7 +70,7 @@ impl Session {
             task,
             slot,
             who: None,
-            rooms: Vec::new(),
+            rooms: SmallVec::new(),
             next_room: 0,
             outbox: Outbox::default(),
             bucket: Bucket::default(),

@@ -1,6 +1,7 @@
 //! Encoded events: what is written to a socket, made once and shared by all.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use serde::Serialize;
 /// encoded, checked or copied per delivery. A transport of messages takes [`payloads`](Frames::payloads) instead.
 ///
 /// Cloning shares the buffer. The payloads are always valid UTF-8.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frames(Bytes);
 
 impl Frames {
@@ -41,6 +42,16 @@ impl Frames {
     /// Takes over a buffer that only [`push`] has written to.
     pub(crate) fn from_pushed(buffer: Vec<u8>) -> Self {
         Self(buffer.into())
+    }
+
+    /// A copy of what only [`push`] has written, in its exact size.
+    pub(crate) fn copy_of(frames: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(frames))
+    }
+
+    /// A part that begins and ends with whole events, sharing the buffer.
+    pub(crate) fn slice(&self, part: Range<usize>) -> Self {
+        Self(self.0.slice(part))
     }
 
     /// The frames as they go over a WebSocket, headers included.

@@ -10,22 +10,33 @@ use crate::id::MemberId;
 ///
 /// No lock, no clock, no waker: appending and reading are the whole of it. A reader's position is the sequence number of the
 /// last event that it was served, 0 before the first.
+///
+/// Events lie back to back in chunks, and a reader is served the rest of a chunk, shared and not copied. New ones are written to
+/// an open chunk; the first reader [seals](Log::seal) it, so whatever was said since the last look is one chunk for all who keep
+/// up. A chunk goes with its last event: up to [`CHUNK`] bytes, and one event, are held over the bound.
 pub(crate) struct Log {
-    entries: VecDeque<Entry>,
+    sealed: VecDeque<Chunk>,
+    open: Vec<u8>,
+    /// Where each retained event starts in its chunk.
+    starts: VecDeque<u32>,
     /// The sequence number of the newest event; 0 when nothing was said.
     newest: u64,
+    /// That of the first event of the open chunk.
+    open_from: u64,
     bytes: usize,
     most_events: usize,
     most_bytes: usize,
-    /// Where each member's idempotency keys were used, for as long as those events are retained.
-    keys: HashMap<Key, u64>,
     newest_at: u64,
+    /// Where each member's idempotency keys were used, for as long as those events are retained.
+    keys: HashMap<Key, Place>,
+    /// The same, oldest first.
+    keyed: VecDeque<(u64, Key)>,
 }
 
-struct Entry {
+/// Events that were sealed together, and the sequence number of the first.
+struct Chunk {
+    from: u64,
     frames: Frames,
-    at: u64,
-    key: Option<Key>,
 }
 
 type Key = (MemberId, Box<str>);
@@ -43,60 +54,102 @@ pub(crate) struct Reading {
     /// The events that were skipped because they are no longer retained.
     pub(crate) gap: Option<Range<u64>>,
     /// The events to serve next; may be empty.
-    pub(crate) events: Range<u64>,
+    pub(crate) frames: Frames,
+    /// The position after them.
+    pub(crate) position: u64,
 }
 
 impl Log {
     pub(crate) fn new(most_events: usize, most_bytes: usize) -> Self {
         Self {
-            entries: VecDeque::new(),
+            sealed: VecDeque::new(),
+            open: Vec::new(),
+            starts: VecDeque::new(),
             newest: 0,
+            open_from: 1,
             bytes: 0,
             most_events: most_events.max(1),
             most_bytes,
-            keys: HashMap::new(),
             newest_at: 0,
+            keys: HashMap::new(),
+            keyed: VecDeque::new(),
         }
     }
 
-    /// Appends the event that `encode` makes of its place. Its time is `at`, or that of the event before where the calendar
-    /// went back.
+    /// Appends the event that `push` appends for its place, one frame. Its time is `at`, or that of the event before where the
+    /// calendar went back.
     pub(crate) fn append(
         &mut self,
         at: u64,
         key: Option<(MemberId, &str)>,
-        encode: impl FnOnce(Place) -> Frames,
+        push: impl FnOnce(Place, &mut Vec<u8>),
     ) -> Place {
         self.newest_at = self.newest_at.max(at);
         let place = Place {
             seq: self.newest + 1,
             at: self.newest_at,
         };
-        let frames = encode(place);
-        let key = key.map(|(member, key)| (member, Box::from(key)));
-        if let Some(key) = &key {
-            self.keys.insert(key.clone(), place.seq);
+        if self.open.capacity() == 0 {
+            self.open.reserve(FIRST);
         }
-        self.bytes += frames.len();
-        self.entries.push_back(Entry {
-            frames,
-            at: place.at,
-            key,
-        });
+        let start = self.open.len();
+        push(place, &mut self.open);
+        self.bytes += self.open.len() - start;
+        self.starts.push_back(start as u32);
         self.newest = place.seq;
+        if let Some((member, key)) = key {
+            let key = (member, Box::from(key));
+            self.keys.insert(Key::clone(&key), place);
+            self.keyed.push_back((place.seq, key));
+        }
         // The newest event always stays, however large.
-        while self.entries.len() > 1
-            && (self.entries.len() > self.most_events || self.bytes > self.most_bytes)
+        while self.starts.len() > 1
+            && (self.starts.len() > self.most_events || self.bytes > self.most_bytes)
         {
-            let Some(oldest) = self.entries.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.frames.len();
-            if let Some(key) = oldest.key {
-                self.keys.remove(&key);
-            }
+            self.forget_oldest();
+        }
+        if self.open.len() >= CHUNK {
+            self.seal();
         }
         place
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.oldest();
+        self.bytes -= self.span(oldest).len();
+        self.starts.pop_front();
+        if self.keyed.front().is_some_and(|(seq, _)| *seq == oldest)
+            && let Some((_, key)) = self.keyed.pop_front()
+        {
+            self.keys.remove(&key);
+        }
+        let next = self
+            .sealed
+            .get(1)
+            .map_or(self.open_from, |chunk| chunk.from);
+        if next == oldest + 1 {
+            self.sealed.pop_front();
+        }
+    }
+
+    /// Whether there is something to [seal](Self::seal).
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Makes a chunk of what was appended since the last time.
+    pub(crate) fn seal(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        self.sealed.push_back(Chunk {
+            from: self.open_from,
+            frames: Frames::copy_of(&self.open),
+        });
+        self.open_from = self.newest + 1;
+        self.open.clear();
+        // What one busy turn needed is not kept for a room's life.
+        self.open.shrink_to(KEPT);
     }
 
     /// The sequence number of the newest event; 0 when nothing was said.
@@ -106,34 +159,33 @@ impl Log {
 
     /// The sequence number of the oldest retained event; one after the newest when there is none.
     pub(crate) fn oldest(&self) -> u64 {
-        self.newest + 1 - self.entries.len() as u64
+        self.newest + 1 - self.starts.len() as u64
     }
 
     /// Where `member` has used `key`.
     pub(crate) fn find_key(&self, member: MemberId, key: &str) -> Option<Place> {
-        let seq = *self.keys.get(&(member, Box::from(key)))?;
-        Some(Place {
-            seq,
-            at: self.entry(seq)?.at,
-        })
+        self.keys.get(&(member, Box::from(key))).copied()
     }
 
-    /// What to serve after `position`: at most `budget` bytes, but at least one event if there is one.
-    pub(crate) fn read(&self, position: u64, budget: usize) -> Reading {
+    /// What to serve after `position` and up to `until`: the rest of one chunk.
+    pub(crate) fn read(&self, position: u64, until: u64) -> Reading {
         let oldest = self.oldest();
-        let gap = (position + 1 < oldest).then(|| position + 1..oldest);
+        let until = until.min(self.newest);
+        let gap = position + 1..oldest.min(until + 1);
+        let gap = (!gap.is_empty()).then_some(gap);
         let from = oldest.max(position + 1);
-        let (mut to, mut bytes) = (from, 0);
-        while let Some(entry) = self.entry(to) {
-            bytes += entry.frames.len();
-            if bytes > budget && to > from {
-                break;
-            }
-            to += 1;
+        if from > until {
+            return Reading {
+                gap,
+                frames: Frames::default(),
+                position: until.max(position),
+            };
         }
+        let (frames, last) = self.chunk(from, until);
         Reading {
             gap,
-            events: from..to,
+            frames,
+            position: last,
         }
     }
 
@@ -143,28 +195,71 @@ impl Log {
     }
 
     /// The encoded events in `range`, oldest first, as far as they are retained.
-    pub(crate) fn frames(&self, range: Range<u64>) -> impl Iterator<Item = &Frames> + Clone {
-        range
-            .filter_map(|seq| self.entry(seq))
-            .map(|entry| &entry.frames)
+    pub(crate) fn frames(&self, range: Range<u64>) -> impl Iterator<Item = Frames> {
+        let range = range.start.max(self.oldest())..range.end.min(self.newest + 1);
+        range.map(|seq| self.chunk(seq, seq).0)
     }
 
-    fn entry(&self, seq: u64) -> Option<&Entry> {
-        self.entries
-            .get(usize::try_from(seq.checked_sub(self.oldest())?).ok()?)
+    /// The events from `from` on that lie in one chunk with it, up to `until`, and the last of them. Both are retained.
+    fn chunk(&self, from: u64, until: u64) -> (Frames, u64) {
+        if from >= self.open_from {
+            let span = self.span(from).start..self.span(until).end;
+            return (Frames::copy_of(&self.open[span]), until);
+        }
+        let (chunk, next) = self.chunk_of(from);
+        let last = until.min(next - 1);
+        if from == chunk.from && last == next - 1 {
+            return (chunk.frames.clone(), last);
+        }
+        let span = self.span(from).start..self.span(last).end;
+        (chunk.frames.slice(span), last)
+    }
+
+    /// The sealed chunk that holds an event, and the first event of the next.
+    fn chunk_of(&self, seq: u64) -> (&Chunk, u64) {
+        // Who keeps up reads the last one.
+        if let Some(last) = self.sealed.back()
+            && last.from <= seq
+        {
+            return (last, self.open_from);
+        }
+        let next = self.sealed.partition_point(|chunk| chunk.from <= seq);
+        (&self.sealed[next - 1], self.sealed[next].from)
+    }
+
+    /// Where a retained event lies in its chunk.
+    fn span(&self, seq: u64) -> Range<usize> {
+        let n = (seq - self.oldest()) as usize;
+        let start = self.starts[n] as usize;
+        let end = match self.starts.get(n + 1) {
+            // The first of the next chunk starts at 0.
+            Some(&next) if next > 0 => next as usize,
+            _ if seq >= self.open_from => self.open.len(),
+            _ => self.chunk_of(seq).0.frames.len(),
+        };
+        start..end
     }
 }
+
+/// From this size on a chunk is sealed by who appends.
+const CHUNK: usize = 16 * 1024;
+/// The capacity that an open chunk begins with: one message.
+const FIRST: usize = 512;
+/// The capacity that an open chunk keeps when it is sealed.
+const KEPT: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame;
 
     #[derive(Clone, Debug)]
     enum Step {
         Publish { size: usize },
-        Read { reader: usize, budget: usize },
+        Seal,
+        Read { reader: usize, until: u64 },
         Cut { reader: usize },
         Resume { reader: usize },
     }
@@ -172,7 +267,9 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             5 => (1..60usize).prop_map(|size| Step::Publish { size }),
-            3 => (0..3usize, 1..400usize).prop_map(|(reader, budget)| Step::Read { reader, budget }),
+            1 => Just(Step::Seal),
+            3 => (0..3usize, prop_oneof![3 => Just(u64::MAX), 1 => 0..99u64])
+                .prop_map(|(reader, until)| Step::Read { reader, until }),
             1 => (0..3usize).prop_map(|reader| Step::Cut { reader }),
             1 => (0..3usize).prop_map(|reader| Step::Resume { reader }),
         ];
@@ -200,23 +297,29 @@ mod tests {
                 match step {
                     Step::Publish { size } => {
                         said.push(format!("{}:{}", said.len() + 1, "x".repeat(size)));
-                        let place = log.append(7, None, |_| Frames::encode(said.last().unwrap()));
+                        let text = said.last().unwrap();
+                        let place = log.append(7, None, |_, out| frame::push(out, text));
                         prop_assert_eq!(place.seq, said.len() as u64);
                     }
-                    Step::Read { reader, budget } => {
+                    Step::Seal => log.seal(),
+                    Step::Read { reader, until } => {
                         let reader = &mut readers[reader];
-                        if reader.cut { continue }
-                        let reading = log.read(reader.position, budget);
-                        reader.missed.extend(reading.gap.clone().into_iter().flatten());
-                        let frames: Vec<_> = log.frames(reading.events.clone()).collect();
-                        prop_assert_eq!(frames.len() as u64, reading.events.end - reading.events.start);
-                        prop_assert_eq!(frames.is_empty(), reader.position == log.newest() );
-                        for (seq, frames) in reading.events.clone().zip(frames) {
+                        if reader.cut || until < reader.position { continue }
+                        let Reading { gap, frames, position } = log.read(reader.position, until);
+                        prop_assert_eq!(position == reader.position, reader.position == until.min(log.newest()));
+                        prop_assert!(position <= until);
+                        let missed = gap.clone().map_or(0, |gap| gap.end - gap.start);
+                        let from = reader.position + 1 + missed;
+                        reader.missed.extend(gap.into_iter().flatten());
+                        prop_assert_eq!(frames.is_empty(), from > position);
+                        let payloads: Vec<_> = frames.payloads().collect();
+                        prop_assert_eq!(payloads.len() as u64, position + 1 - from);
+                        for (seq, payload) in (from..).zip(payloads) {
                             let text = serde_json::to_string(&said[seq as usize - 1]).unwrap();
-                            prop_assert_eq!(frames.payload(), text.as_bytes());
+                            prop_assert_eq!(payload, text.as_bytes());
                             reader.seen.push(seq);
                         }
-                        reader.position = reading.events.end - 1;
+                        reader.position = position;
                     }
                     Step::Cut { reader } => readers[reader].cut = true,
                     Step::Resume { reader } => {
@@ -230,8 +333,14 @@ mod tests {
                     }
                 }
                 // Bounded, but the newest is always there.
-                prop_assert!(log.entries.len() <= events);
-                prop_assert!(log.bytes <= bytes || log.entries.len() == 1);
+                prop_assert!(log.starts.len() <= events);
+                prop_assert!(log.bytes <= bytes || log.starts.len() == 1);
+                let retained: usize = log.frames(0..u64::MAX).map(|frames| frames.len()).sum();
+                prop_assert_eq!(retained, log.bytes);
+                // A chunk goes with its last event.
+                if let Some(chunk) = log.sealed.get(1) {
+                    prop_assert!(chunk.from > log.oldest());
+                }
             }
             for reader in &readers {
                 let mut told: Vec<u64> = reader.seen.iter().chain(&reader.missed).copied().collect();
@@ -246,7 +355,9 @@ mod tests {
     fn keys_live_as_long_as_their_events() {
         let mut log = Log::new(2, 1000);
         let member = MemberId([1; 15]);
-        let say = |log: &mut Log, key| log.append(5, Some((member, key)), |_| Frames::encode(&"x"));
+        let say = |log: &mut Log, key| {
+            log.append(5, Some((member, key)), |_, out| frame::push(out, &"x"))
+        };
         let first = say(&mut log, "a");
         assert_eq!(log.find_key(member, "a"), Some(first));
         assert_eq!(log.find_key(MemberId([2; 15]), "a"), None);
@@ -260,7 +371,7 @@ mod tests {
     fn time_never_goes_back() {
         let mut log = Log::new(9, 1000);
         let times: Vec<_> = [5, 3, 9, 1]
-            .map(|at| log.append(at, None, |_| Frames::encode(&"x")).at)
+            .map(|at| log.append(at, None, |_, out| frame::push(out, &"x")).at)
             .into();
         assert_eq!(times, [5, 5, 9, 9]);
     }
@@ -274,7 +385,8 @@ mod tests {
             log.read(0, 10),
             Reading {
                 gap: None,
-                events: 1..1
+                frames: Frames::default(),
+                position: 0
             }
         );
     }

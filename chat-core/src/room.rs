@@ -1,13 +1,12 @@
 //! A room: one log, one roster, and every decision about them in one step.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use serde_json::value::RawValue;
 
 use crate::bells::Bells;
@@ -15,7 +14,7 @@ use crate::clock::{Now, millis};
 use crate::command::HistoryFrom;
 use crate::error::{Code, Error};
 use crate::event::{Event, Member, Reason, RoomInfo};
-use crate::frame::Frames;
+use crate::frame::{self, Frames};
 use crate::id::{MemberId, RoomId};
 use crate::limits::Limits;
 use crate::log::{Log, Place};
@@ -42,8 +41,6 @@ pub(crate) struct Room {
     epoch: Box<str>,
     bells: Bells,
     state: RwLock<State>,
-    /// The batch that was last put together from several events: members in step all read the same.
-    batch: Mutex<Option<(Range<u64>, Frames)>>,
 }
 
 /// What a room is made with.
@@ -190,7 +187,6 @@ impl Room {
                 ended: None,
                 evicted: VecDeque::new(),
             }),
-            batch: Mutex::new(None),
         }
     }
 
@@ -314,7 +310,7 @@ impl Room {
             members: state.presence.list(&state.roster, None, limits.page).0,
             seq: newest,
             recovered,
-            messages: state.log.frames(from..newest + 1).cloned().collect(),
+            messages: state.log.frames(from..newest + 1).collect(),
             cursor: Cursor {
                 member: id,
                 ordinal,
@@ -405,18 +401,20 @@ impl Room {
             nickname: &seat.nickname,
         };
         let key = key.map(|key| (id, key));
-        let place = state.log.append(now.unix_ms, key, |Place { seq, at }| {
-            let message = Message {
-                room: &self.id,
-                seq,
-                from,
-                text: content.text,
-                at,
-                reply_to: content.reply_to,
-                data: content.data,
-            };
-            Frames::encode_with(|out| message.write(out))
-        });
+        let place = state
+            .log
+            .append(now.unix_ms, key, |Place { seq, at }, out| {
+                let message = Message {
+                    room: &self.id,
+                    seq,
+                    from,
+                    text: content.text,
+                    at,
+                    reply_to: content.reply_to,
+                    data: content.data,
+                };
+                frame::push_with(out, |out| message.write(out));
+            });
         state.typing.said(id);
         self.head.store(place.seq, Ordering::Release);
         cursor.unrung = true;
@@ -445,15 +443,18 @@ impl Room {
     ) -> Result<Place, Error> {
         let mut state = self.state.write();
         state.check_open(now)?;
-        let place = state.log.append(now.unix_ms, None, |Place { seq, at }| {
-            Frames::encode(&Event::Notice {
-                room: &self.id,
-                seq,
-                text,
-                at,
-                data,
-            })
-        });
+        let place = state
+            .log
+            .append(now.unix_ms, None, |Place { seq, at }, out| {
+                let notice = Event::Notice {
+                    room: &self.id,
+                    seq,
+                    text,
+                    at,
+                    data,
+                };
+                frame::push(out, &notice);
+            });
         self.head.store(place.seq, Ordering::Release);
         drop(state);
         self.bells.ring();
@@ -473,7 +474,7 @@ impl Room {
             || cursor.removal.is_some()
     }
 
-    /// Reads what comes next for a cursor, at most about [`BATCH`] bytes.
+    /// Reads what comes next for a cursor: about 16 KiB at the most.
     pub(crate) fn read(&self, cursor: &mut Cursor) -> News {
         if self.removals.load(Ordering::Acquire) != cursor.removals {
             let state = self.state.read();
@@ -497,45 +498,31 @@ impl Room {
     }
 
     fn read_log(&self, cursor: &mut Cursor, until: u64) -> Frames {
-        let state = self.state.read();
-        let mut reading = state.log.read(cursor.seq, BATCH);
-        reading.events.end = reading.events.end.min(until + 1);
-        cursor.seq = reading.events.end - 1;
-        if let Some(gap) = reading.gap {
-            let gap = gap.start..gap.end.min(until + 1);
-            // Told together with what comes after it, so that no client sees one without the other.
-            let mut out = Vec::new();
-            let (from, to) = (gap.start, gap.end - 1);
-            crate::frame::push(
-                &mut out,
-                &Event::Gap {
-                    room: &self.id,
-                    epoch: &self.epoch,
-                    from,
-                    to,
-                },
-            );
-            state
-                .log
-                .frames(reading.events)
-                .for_each(|frames| out.extend_from_slice(frames.as_bytes()));
-            return Frames::from_pushed(out);
+        let mut state = self.state.read();
+        if state.log.is_open() {
+            drop(state);
+            self.state.write().log.seal();
+            state = self.state.read();
         }
-        let mut events = state.log.frames(reading.events.clone());
-        if reading.events.end - reading.events.start == 1 {
-            return events
-                .next()
-                .expect("the head is newer than the cursor")
-                .clone();
-        }
-        if let Some((range, frames)) = &*self.batch.lock()
-            && *range == reading.events
-        {
-            return frames.clone();
-        }
-        let frames = Frames::concat(events);
-        *self.batch.lock() = Some((reading.events, frames.clone()));
-        frames
+        let reading = state.log.read(cursor.seq, until);
+        cursor.seq = reading.position;
+        let Some(gap) = reading.gap else {
+            return reading.frames;
+        };
+        // Told together with what comes after it, so that no client sees one without the other.
+        let mut out = Vec::new();
+        let (from, to) = (gap.start, gap.end - 1);
+        frame::push(
+            &mut out,
+            &Event::Gap {
+                room: &self.id,
+                epoch: &self.epoch,
+                from,
+                to,
+            },
+        );
+        out.extend_from_slice(reading.frames.as_bytes());
+        Frames::from_pushed(out)
     }
 
     fn read_fleeting(&self, cursor: &mut Cursor) -> Option<Frames> {
@@ -570,7 +557,7 @@ impl Room {
             .max(state.visible_from(cursor.member) + 1);
         let start = end.saturating_sub(limit as u64).max(oldest);
         (
-            state.log.frames(start..end.max(start)).cloned().collect(),
+            state.log.frames(start..end.max(start)).collect(),
             start > oldest && end > oldest,
         )
     }
@@ -964,8 +951,6 @@ fn mix(seed: u64, attempt: u32) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Bytes read from a log at once: what a socket's buffer usually takes in one write.
-const BATCH: usize = 64 * 1024;
 /// Removals remembered for connections that have not noticed yet.
 const MOST_EVICTED: usize = 1024;
 /// A member that still types says so again after this.

@@ -26,6 +26,7 @@ use crate::policy::Policy;
 use crate::rate::Buckets;
 use crate::registry::Registry;
 use crate::room::{Fate, Room, Settings};
+use crate::stir::Flags;
 use crate::text;
 use crate::ticket::{Busy, Ticket};
 use crate::timekeeper;
@@ -52,6 +53,7 @@ pub(crate) struct Engine {
     pub(crate) rates: Rates,
     /// Every connection's task.
     pub(crate) bells: Bells,
+    pub(crate) flags: Flags,
     pub(crate) connections: AtomicUsize,
     pub(crate) draining: AtomicBool,
     pub(crate) all_gone: Notify,
@@ -159,6 +161,7 @@ impl Builder {
                 passwords: crate::tries::Tries::new(&limits),
             },
             bells: Bells::new(),
+            flags: Flags::default(),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             all_gone: Notify::new(),

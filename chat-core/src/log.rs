@@ -116,8 +116,14 @@ impl Log {
 
     fn forget_oldest(&mut self) {
         let oldest = self.oldest();
-        self.bytes -= self.span(oldest).len();
-        self.starts.pop_front();
+        // The oldest lies in the first chunk: no search for it.
+        let end = match (self.starts.get(1), self.sealed.front()) {
+            (Some(&next), _) if next > 0 => next as usize,
+            (_, Some(first)) => first.frames.len(),
+            (_, None) => self.open.len(),
+        };
+        let start = self.starts.pop_front().unwrap_or_default();
+        self.bytes -= end - start as usize;
         if self.keyed.front().is_some_and(|(seq, _)| *seq == oldest)
             && let Some((_, key)) = self.keyed.pop_front()
         {

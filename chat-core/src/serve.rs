@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Sleep;
 
 use crate::session::{Session, Work};
-use crate::stir::Stir;
+use crate::stir::{Flag, Stir};
 use crate::ticket::Ticket;
 use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
@@ -20,14 +19,15 @@ use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 pub struct Connection<T: Transport> {
     transport: T,
     session: Session,
-    work: Option<Work>,
+    work: Option<Box<Work>>,
     /// The write deadline, while the transport does not take what it is given.
     stall: Option<Pin<Box<Sleep>>>,
     closing: Option<Close>,
     /// The transport may have commands although it has not said so.
     more: bool,
-    stir: Arc<Stir>,
-    /// `stir` as a waker: what the transport is polled with.
+    /// Raised when the transport has woken the task.
+    stirred: Flag,
+    /// What raises it: what the transport is polled with.
     waker: Waker,
 }
 
@@ -38,8 +38,7 @@ impl<T: Transport> Connection<T> {
             let now = session.ticket.engine.clock.now();
             session.greet(now);
         }
-        let stir = Stir::new();
-        let waker = Waker::from(Arc::clone(&stir));
+        let stirred = session.ticket.engine.flags.of(session.slot);
         Self {
             transport,
             session,
@@ -47,8 +46,8 @@ impl<T: Transport> Connection<T> {
             stall: None,
             closing: None,
             more: true,
-            stir,
-            waker,
+            stirred,
+            waker: Waker::noop().clone(),
         }
     }
 
@@ -100,7 +99,7 @@ impl<T: Transport> Connection<T> {
                 return;
             };
             let (id, now) = (work.id, self.session.ticket.engine.clock.now());
-            self.work = self.session.resume(id, rest, now);
+            self.work = self.session.resume(id, rest, now).map(Box::new);
         }
     }
 
@@ -130,7 +129,7 @@ impl<T: Transport> Connection<T> {
 
     /// Takes commands, a few at a time so that no peer keeps the task to itself. Gives their number.
     fn listen(&mut self) -> Result<usize, Close> {
-        if !self.stir.take() && !self.more {
+        if !self.stirred.take() && !self.more {
             return Ok(0);
         }
         self.more = true;
@@ -145,7 +144,7 @@ impl<T: Transport> Connection<T> {
             match Pin::new(&mut self.transport).poll_next(&mut cx) {
                 Poll::Ready(Some(Ok(Incoming::Text(text)))) => {
                     let now = *now.get_or_insert_with(|| self.session.ticket.engine.clock.now());
-                    self.work = self.session.receive(&text, now);
+                    self.work = self.session.receive(&text, now).map(Box::new);
                 }
                 Poll::Ready(Some(Ok(Incoming::Binary(_)))) => {
                     self.session
@@ -203,7 +202,9 @@ impl<T: Transport> Future for Connection<T> {
         // Before anything is looked at: whoever rings may know the task before only.
         if !self.session.task.will_wake(cx.waker()) {
             self.session.follow(cx.waker());
-            self.stir.follow(cx.waker());
+            self.waker = Stir::waker(&self.stirred, cx.waker());
+            // The transport is asked once, and knows whom to wake.
+            self.stirred.raise();
         }
         let close = std::task::ready!(self.turn(cx));
         let now = self.session.ticket.engine.clock.now();

@@ -27,7 +27,8 @@ pub(crate) struct Session {
     pub(crate) ticket: Ticket,
     /// What is woken when there is news.
     pub(crate) task: Waker,
-    slot: u32,
+    /// Its place among the connections of the engine.
+    pub(crate) slot: u32,
     pub(crate) who: Option<Box<Who>>,
     /// Most connections are in one room: its cursor lies with the rest of the connection, which is one wait for memory less in
     /// each delivery.
@@ -221,10 +222,6 @@ impl Session {
             room.leave(&cursor, false, now.instant);
             self.ticket.engine.registry.reschedule(&room);
         }
-        if self.slot != GONE {
-            self.ticket.engine.bells.remove(self.slot);
-            self.slot = GONE;
-        }
     }
 
     fn is_draining(&self) -> bool {
@@ -270,8 +267,13 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.ticket.engine.bells.remove(self.slot);
+    }
+}
+
 /// Malformed commands in a row that end a connection.
 const MOST_MALFORMED: u8 = 10;
 /// Commands refused in a row for coming too fast that end a connection.
 const MOST_EXCESS: u8 = 100;
-const GONE: u32 = u32::MAX;

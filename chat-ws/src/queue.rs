@@ -19,7 +19,7 @@ pub(crate) struct Queue {
     chunks: SmallVec<[Bytes; 1]>,
     bytes: usize,
     /// The newest pong, while there are enough among `chunks`.
-    pong: Option<Bytes>,
+    pong: Option<Box<Bytes>>,
     /// Pongs among `chunks`, or already written while others are not.
     pongs: u8,
     has_ping: bool,
@@ -65,14 +65,14 @@ impl Queue {
             self.pongs += 1;
             self.push(pong);
         } else {
-            self.pong = Some(pong);
+            self.pong = Some(Box::new(pong));
         }
     }
 
     /// Appends a close frame, behind the last pong.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
         let pong = self.pong.take().unwrap_or_default();
-        self.push(pong);
+        self.push(*pong);
         self.push(frame);
     }
 
@@ -88,7 +88,7 @@ impl Queue {
     ) -> Poll<io::Result<()>> {
         loop {
             if let Some(pong) = self.pong.take_if(|_| self.pongs < MAX_PONGS) {
-                self.push_pong(pong);
+                self.push_pong(*pong);
             }
             let io = Pin::new(&mut *io);
             let written = match self.chunks.len() {

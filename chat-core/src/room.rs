@@ -115,18 +115,21 @@ pub(crate) struct Joined {
 }
 
 /// One connection's place in one room: up to where it was served.
+//
+// First what a delivery touches; see `Connection`.
+#[repr(C)]
 pub(crate) struct Cursor {
-    pub(crate) member: MemberId,
-    ordinal: u64,
-    slot: u32,
     seq: u64,
-    version: u64,
-    typing: u64,
     fleeting: u64,
     removals: u64,
     removal: Option<Box<Removal>>,
     /// Whether something was said for which the bells have not been rung.
     unrung: bool,
+    pub(crate) member: MemberId,
+    slot: u32,
+    ordinal: u64,
+    version: u64,
+    typing: u64,
 }
 
 /// What a cursor reads next.

@@ -15,20 +15,25 @@ use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 ///
 /// One task polls both directions: the rest of a command that had to wait, then what is to be sent, then a few new commands.
 /// Dropping it is a cut connection: its members keep their seats for their grace.
+//
+// Laid out by hand, as `Session` and chat-ws's `WebSocket` are: what a delivery touches lies together, in the middle, what only
+// commands need at both ends. A thousand connections are more than the nearest caches hold, so each line less is a wait for
+// memory less: 4 to 6 % of a delivery (`compare --scenario a,c`).
 #[must_use = "a connection is served by polling it"]
+#[repr(C)]
 pub struct Connection<T: Transport> {
     transport: T,
-    session: Session,
-    work: Option<Box<Work>>,
     /// The write deadline, while the transport does not take what it is given.
     stall: Option<Pin<Box<Sleep>>>,
-    closing: Option<Close>,
-    /// The transport may have commands although it has not said so.
-    more: bool,
+    work: Option<Box<Work>>,
+    closing: Option<Box<Close>>,
     /// Raised when the transport has woken the task.
     stirred: Flag,
     /// What raises it: what the transport is polled with.
     waker: Waker,
+    /// The transport may have commands although it has not said so.
+    more: bool,
+    session: Session,
 }
 
 impl<T: Transport> Connection<T> {
@@ -55,7 +60,7 @@ impl<T: Transport> Connection<T> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
         loop {
             if let Some(close) = &self.closing {
-                let close = close.clone();
+                let close = Close::clone(close);
                 return self.poll_closed(cx).map(|()| close);
             }
             self.go_on(cx);
@@ -171,7 +176,7 @@ impl<T: Transport> Connection<T> {
         }
         self.session.close(self.session.ticket.engine.clock.now());
         self.stall = None;
-        self.closing = Some(close);
+        self.closing = Some(Box::new(close));
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {

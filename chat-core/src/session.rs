@@ -23,23 +23,25 @@ use crate::transport::{Close, CloseCode};
 
 /// The state of a connection: a set of cursors. It does no I/O and knows no clock; the driver hands it what was received and
 /// the time, and takes from it what is to be sent.
+//
+// First what a delivery touches; see `Connection`.
+#[repr(C)]
 pub(crate) struct Session {
-    pub(crate) ticket: Ticket,
     /// What is woken when there is news.
     pub(crate) task: Waker,
-    /// Its place among the connections of the engine.
-    pub(crate) slot: u32,
-    pub(crate) who: Option<Box<Who>>,
-    /// Most connections are in one room: its cursor lies with the rest of the connection, which is one wait for memory less in
-    /// each delivery.
-    pub(crate) rooms: SmallVec<[(Arc<Room>, Cursor); 1]>,
+    pub(crate) outbox: Outbox,
     /// Where the next look for news begins, so that no room waits behind a busy one.
     next_room: usize,
-    pub(crate) outbox: Outbox,
+    ending: Option<Box<Close>>,
+    /// Most connections are in one room: its cursor lies here.
+    pub(crate) rooms: SmallVec<[(Arc<Room>, Cursor); 1]>,
+    pub(crate) ticket: Ticket,
+    pub(crate) who: Option<Box<Who>>,
     bucket: Bucket,
+    /// Its place among the connections of the engine.
+    pub(crate) slot: u32,
     malformed: u8,
     excess: u8,
-    ending: Option<Close>,
 }
 
 /// Who speaks, once it has said so.
@@ -179,7 +181,7 @@ impl Session {
                 reason: "The server is going away",
                 reconnect_after_ms,
             });
-            self.ending = Some(Close::new(CloseCode::AWAY, "going away"));
+            self.end(Close::new(CloseCode::AWAY, "going away"));
             return self.outbox.take();
         }
         None
@@ -203,11 +205,11 @@ impl Session {
 
     /// Why the connection is to be closed when all is said.
     pub(crate) fn ending(&self) -> Option<&Close> {
-        self.ending.as_ref()
+        self.ending.as_deref()
     }
 
     pub(crate) fn end(&mut self, close: Close) {
-        self.ending.get_or_insert(close);
+        self.ending.get_or_insert_with(|| Box::new(close));
     }
 
     /// Whether no command should be read before some of what is to be sent is taken.

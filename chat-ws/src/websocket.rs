@@ -42,14 +42,18 @@ use crate::scratch;
 /// the socket down; it never fails.
 ///
 /// All polls are cancel-safe: what is half written or half read stays with the `WebSocket`.
+//
+// Last what a delivery touches: in a `chat_core::Connection` that lies beside what it touches of the rest, so that it waits for
+// fewer lines of memory.
+#[repr(C)]
 pub struct WebSocket<IO> {
-    io: IO,
     config: Arc<Config>,
-    queue: Queue,
     heartbeat: Heartbeat,
     flood: Flood,
     reading: Option<Box<Reading>>,
     phase: Phase,
+    queue: Queue,
+    io: IO,
 }
 
 enum Phase {

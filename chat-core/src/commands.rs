@@ -72,7 +72,7 @@ impl Session {
                 "You have said hello already",
             ));
         }
-        let engine = Arc::clone(&self.ticket.engine);
+        let engine = Arc::clone(&self.engine);
         let nickname = nickname
             .map(|nickname| self.normalise(nickname))
             .transpose()?;
@@ -125,7 +125,7 @@ impl Session {
     }
 
     fn create(&mut self, id: Option<u64>, create: Create) -> Outcome {
-        let (engine, who) = (Arc::clone(&self.ticket.engine), self.identity());
+        let (engine, who) = (Arc::clone(&self.engine), self.identity());
         let address = self.ticket.address;
         Ok(Some(Work::new(id, async move {
             let made = engine.create(create, Some(who), address).await;
@@ -141,7 +141,7 @@ impl Session {
 
     fn list_rooms(&mut self, id: Option<u64>, cursor: Option<&str>, limit: Option<u64>) -> Outcome {
         let cursor = cursor.map(parse_cursor).transpose()?;
-        let page = self.ticket.engine.registry.list(cursor, self.page(limit));
+        let page = self.engine.registry.list(cursor, self.page(limit));
         self.outbox.push(&Event::Rooms { id, page: &page });
         Ok(None)
     }
@@ -154,13 +154,13 @@ impl Session {
                 "You are in this room already",
             ));
         }
-        if self.rooms.len() >= self.ticket.engine.limits.rooms_per_connection {
+        if self.rooms.len() >= self.engine.limits.rooms_per_connection {
             return Err(Error::new(
                 Code::TooManyRooms,
                 "You are in as many rooms as you may be",
             ));
         }
-        let engine = Arc::clone(&self.ticket.engine);
+        let engine = Arc::clone(&self.engine);
         let who = self.identity();
         let missing = match engine.registry.find(&join.room, now.instant) {
             Ok(_) => false,
@@ -192,7 +192,7 @@ impl Session {
 
     /// Step two: the door, and the password if it is locked.
     fn knock(&mut self, id: Option<u64>, join: Join, missing: bool, now: Now) -> Outcome {
-        let engine = Arc::clone(&self.ticket.engine);
+        let engine = Arc::clone(&self.engine);
         let who = self.identity();
         let room = if missing {
             engine.create_open(join.room.clone(), who, self.ticket.address, now)?
@@ -244,7 +244,7 @@ impl Session {
         verified: Option<&Arc<Password>>,
         now: Now,
     ) -> Outcome {
-        let engine = Arc::clone(&self.ticket.engine);
+        let engine = Arc::clone(&self.engine);
         let nickname = match &join.nickname {
             Some(nickname) => Some(self.normalise(nickname)?),
             None => self.who().nickname.clone(),
@@ -297,7 +297,7 @@ impl Session {
         self.ring();
         let (room, cursor) = self.rooms.remove(n);
         room.leave(&cursor, true, now.instant);
-        self.ticket.engine.registry.reschedule(&room);
+        self.engine.registry.reschedule(&room);
         self.outbox.push(&Event::Left { id, room: &room.id });
         Ok(None)
     }
@@ -305,7 +305,7 @@ impl Session {
     fn send(&mut self, id: Option<u64>, send: &Send<'_>, now: Now) -> Outcome {
         let n = self.find(&send.room)?;
         self.check_content(send.content())?;
-        if self.ticket.engine.policy.is_some() && !self.has_said(n, send.key.as_deref()) {
+        if self.engine.policy.is_some() && !self.has_said(n, send.key.as_deref()) {
             return self.ask_to_send(id, send, n);
         }
         self.publish(id, n, send.content(), send.key.as_deref(), now)
@@ -313,7 +313,7 @@ impl Session {
 
     /// Lets the host decide first.
     fn ask_to_send(&mut self, id: Option<u64>, send: &Send<'_>, n: usize) -> Outcome {
-        let engine = Arc::clone(&self.ticket.engine);
+        let engine = Arc::clone(&self.engine);
         let (room, cursor) = &self.rooms[n];
         let name = room.id.clone();
         let mut draft = Draft::new(cursor.member, send.content());
@@ -345,7 +345,7 @@ impl Session {
         now: Now,
     ) -> Outcome {
         let (room, cursor) = &mut self.rooms[n];
-        let draining = &self.ticket.engine.draining;
+        let draining = &self.engine.draining;
         let place = room.send(cursor, content, key, draining, now)?;
         self.outbox.push_sent(&Sent {
             id,
@@ -358,7 +358,7 @@ impl Session {
     }
 
     fn check_content(&self, content: Content<'_>) -> Result<(), Error> {
-        let limits = &self.ticket.engine.limits;
+        let limits = &self.engine.limits;
         text::check_text(content.text, limits.text_bytes)?;
         match content.data {
             Some(data) => text::check_data(data.get(), limits.data_bytes),
@@ -449,7 +449,7 @@ impl Session {
             }
         }
         for (room, ..) in changed {
-            self.ticket.engine.registry.reschedule(room);
+            self.engine.registry.reschedule(room);
         }
         if let Some(refusal) = refusal {
             return Err(refusal);
@@ -469,7 +469,7 @@ impl Session {
         room.typing(
             cursor,
             active,
-            self.ticket.engine.limits.presence_members,
+            self.engine.limits.presence_members,
             now.instant,
         );
         if let Some(id) = id {
@@ -486,14 +486,14 @@ impl Session {
     }
 
     fn page(&self, limit: Option<u64>) -> usize {
-        let most = self.ticket.engine.limits.page;
+        let most = self.engine.limits.page;
         limit
             .map_or(DEFAULT_PAGE, |limit| limit.min(most as u64) as usize)
             .min(most)
     }
 
     fn normalise(&self, nickname: &str) -> Result<String, Error> {
-        nickname::normalise(nickname, self.ticket.engine.limits.nickname_chars)
+        nickname::normalise(nickname, self.engine.limits.nickname_chars)
     }
 
     fn who(&self) -> &Who {

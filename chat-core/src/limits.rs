@@ -40,7 +40,8 @@ pub struct Limits {
     pub ended_for: Duration,
     /// Events that a room retains; over it the oldest goes.
     pub log_events: usize,
-    /// Bytes of encoded events that a room retains; over it the oldest goes.
+    /// Bytes of encoded events that a room retains; over it the oldest goes. Memory is given back in batches of up to 16 KiB and
+    /// an event.
     pub log_bytes: usize,
 
     /// The end of a room whose creator names none. Zero is never.

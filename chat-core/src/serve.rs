@@ -40,10 +40,10 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn new(ticket: Ticket, transport: T) -> Self {
         let mut session = Session::new(ticket);
         if session.ticket.identity.is_some() {
-            let now = session.ticket.engine.clock.now();
+            let now = session.engine.clock.now();
             session.greet(now);
         }
-        let stirred = session.ticket.engine.flags.of(session.slot);
+        let stirred = session.engine.flags.of(session.slot);
         Self {
             transport,
             session,
@@ -103,7 +103,7 @@ impl<T: Transport> Connection<T> {
             let Poll::Ready(rest) = work.rest.as_mut().poll(cx) else {
                 return;
             };
-            let (id, now) = (work.id, self.session.ticket.engine.clock.now());
+            let (id, now) = (work.id, self.session.engine.clock.now());
             self.work = self.session.resume(id, rest, now).map(Box::new);
         }
     }
@@ -148,7 +148,7 @@ impl<T: Transport> Connection<T> {
             }
             match Pin::new(&mut self.transport).poll_next(&mut cx) {
                 Poll::Ready(Some(Ok(Incoming::Text(text)))) => {
-                    let now = *now.get_or_insert_with(|| self.session.ticket.engine.clock.now());
+                    let now = *now.get_or_insert_with(|| self.session.engine.clock.now());
                     self.work = self.session.receive(&text, now).map(Box::new);
                 }
                 Poll::Ready(Some(Ok(Incoming::Binary(_)))) => {
@@ -174,7 +174,7 @@ impl<T: Transport> Connection<T> {
         if matches!(transport.as_mut().poll_ready(&mut cx), Poll::Ready(Ok(()))) {
             let _ = transport.start_send(Outgoing::Close(close.clone()));
         }
-        self.session.close(self.session.ticket.engine.clock.now());
+        self.session.close(self.session.engine.clock.now());
         self.stall = None;
         self.closing = Some(Box::new(close));
     }
@@ -192,7 +192,7 @@ impl<T: Transport> Connection<T> {
 
     /// Ready when the transport has made no way for too long.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timeout = self.session.ticket.engine.limits.write_timeout;
+        let timeout = self.session.engine.limits.write_timeout;
         let stall = self
             .stall
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
@@ -212,7 +212,7 @@ impl<T: Transport> Future for Connection<T> {
             self.stirred.raise();
         }
         let close = std::task::ready!(self.turn(cx));
-        let now = self.session.ticket.engine.clock.now();
+        let now = self.session.engine.clock.now();
         self.session.close(now);
         Poll::Ready(close)
     }
@@ -222,7 +222,7 @@ impl<T: Transport> Unpin for Connection<T> {}
 
 impl<T: Transport> Drop for Connection<T> {
     fn drop(&mut self) {
-        self.session.close(self.session.ticket.engine.clock.now());
+        self.session.close(self.session.engine.clock.now());
     }
 }
 

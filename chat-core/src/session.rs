@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use smallvec::SmallVec;
 
+use crate::chat::Engine;
 use crate::clock::Now;
 use crate::command::{Command, Malformed, Request};
 use crate::error::{Code, Error};
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     /// Where the next look for news begins, so that no room waits behind a busy one.
     next_room: usize,
     ending: Option<Box<Close>>,
+    /// The ticket's, in reach.
+    pub(crate) engine: Arc<Engine>,
     /// Most connections are in one room: its cursor lies here.
     pub(crate) rooms: SmallVec<[(Arc<Room>, Cursor); 1]>,
     pub(crate) ticket: Ticket,
@@ -67,8 +70,10 @@ pub(crate) type Outcome = Result<Option<Work>, Error>;
 impl Session {
     pub(crate) fn new(ticket: Ticket) -> Self {
         let task = Waker::noop().clone();
-        let slot = ticket.engine.bells.add(task.clone());
+        let engine = Arc::clone(&ticket.engine);
+        let slot = engine.bells.add(task.clone());
         Self {
+            engine,
             ticket,
             task,
             slot,
@@ -99,7 +104,7 @@ impl Session {
         if self.who.is_none() && !is_hello && !self.greet(now) {
             return None;
         }
-        let quota = self.ticket.engine.limits.commands;
+        let quota = self.engine.limits.commands;
         if let Err(wait) = self.bucket.take(quota, command.cost(), now.instant) {
             self.refuse_excess(
                 id,
@@ -174,7 +179,7 @@ impl Session {
             }
         }
         if going {
-            let [spread] = self.ticket.engine.random();
+            let [spread] = self.engine.random();
             // Half a second to about five and a half: a thousand clients do not come back in the same instant.
             let reconnect_after_ms = 500 + u64::from(spread) * 20;
             self.outbox.push(&Event::Closing {
@@ -197,7 +202,7 @@ impl Session {
     /// The task to wake from now on.
     pub(crate) fn follow(&mut self, task: &Waker) {
         self.task.clone_from(task);
-        self.ticket.engine.bells.follow(self.slot, task.clone());
+        self.engine.bells.follow(self.slot, task.clone());
         for (room, cursor) in &self.rooms {
             room.follow(cursor, task);
         }
@@ -222,12 +227,12 @@ impl Session {
         self.ring();
         for (room, cursor) in self.rooms.drain(..) {
             room.leave(&cursor, false, now.instant);
-            self.ticket.engine.registry.reschedule(&room);
+            self.engine.registry.reschedule(&room);
         }
     }
 
     fn is_draining(&self) -> bool {
-        self.ticket.engine.draining.load(Ordering::Acquire)
+        self.engine.draining.load(Ordering::Acquire)
     }
 
     /// As if an empty `hello` had come first.
@@ -245,7 +250,7 @@ impl Session {
         if self.who.is_none() && !malformed.hello && !self.greet(now) {
             return;
         }
-        let quota = self.ticket.engine.limits.commands;
+        let quota = self.engine.limits.commands;
         let _ = self.bucket.take(quota, 1, now.instant);
         self.outbox.push_error(malformed.id, &malformed.error);
         if matches!(malformed.error.code, Code::BadJson | Code::BadCommand) {
@@ -271,7 +276,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.ticket.engine.bells.remove(self.slot);
+        self.engine.bells.remove(self.slot);
     }
 }
 

@@ -13,9 +13,6 @@ use crate::timekeeper;
 use crate::transport::Transport;
 
 /// The right to one connection. Dropping it gives the place back.
-//
-// The engine is what a delivery touches; see `Connection`.
-#[repr(C)]
 pub struct Ticket {
     pub(crate) engine: Arc<Engine>,
     /// The hash of the peer's address prefix.

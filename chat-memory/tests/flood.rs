@@ -88,9 +88,9 @@ async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
         .position(|event| event["room"] == "quiet")
         .unwrap();
     assert!(bytes(&heard) > 1 << 20);
-    // What was in the socket, and a batch of 64 KiB.
+    // What was in the socket, and a batch of 16 KiB.
     let before = bytes(&heard[..at]);
-    assert!(before < 80 * 1024, "{before} bytes of the busy room first");
+    assert!(before < 33 * 1024, "{before} bytes of the busy room first");
 }
 
 #[tokio::test(start_paused = true)]

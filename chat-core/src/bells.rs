@@ -3,21 +3,33 @@
 use std::task::Waker;
 
 #[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(not(loom))]
 use parking_lot::RwLock;
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(loom)]
 use loom_lock::RwLock;
 
 /// Whom to wake: the task of each connection in a room, or of each that there is.
 ///
-/// A publisher appends, then rings; a reader, whenever it is polled, looks at its logs, then sleeps. That no wake is lost is
-/// the contract of [`Waker`]: who is woken is polled once more after that, even if it is being polled just now, and so it
-/// finds what was appended before. Several wakes before that are one poll. It is left to the reader to tell the bells that
-/// it moved to another task before it looks at its logs: who rings meanwhile may wake the task before.
-/// `tests/loom_bells.rs` runs every interleaving.
+/// A reader looks at its logs, says that it will [rest](Bells::rest), looks once more, and sleeps. A publisher appends, then
+/// [rings](Bells::ring); if nobody has said so since the last ring, all are awake already and come to read by themselves.
+/// Whichever of the two swaps comes second sees the other's work: the ringer wakes the reader, or the reader finds the news.
+/// Ringing must not look before it swaps: it might see that nobody rests while a reader, who has just said so, sees the log as
+/// it was.
+///
+/// That a wake is not lost between ringer and sleeper is the contract of [`Waker`]: who is woken is polled once more after
+/// that, even if it is being polled just now. A reader that has moved to another task tells the bells before it looks: who
+/// rings meanwhile may wake the task before. `tests/loom_bells.rs` runs every interleaving.
 ///
 /// The wakers stand side by side, so that ringing touches one place in memory for each member, which is its task's.
 pub struct Bells {
+    /// Whether somebody may sleep.
+    resting: AtomicBool,
     slab: RwLock<Slab>,
 }
 
@@ -35,6 +47,7 @@ impl Bells {
     )]
     pub fn new() -> Self {
         Self {
+            resting: AtomicBool::new(false),
             slab: RwLock::new(Slab::default()),
         }
     }
@@ -64,9 +77,24 @@ impl Bells {
         }
     }
 
+    /// Somebody is about to sleep; it must look at its logs once more before it does.
+    pub fn rest(&self) {
+        // Members in step find that another has said so: readers of one room share this line of memory.
+        if !self.resting.load(Ordering::Acquire) {
+            self.resting.swap(true, Ordering::AcqRel);
+        }
+    }
+
+    /// Wakes all, unless nobody sleeps.
+    pub fn ring(&self) {
+        if self.resting.swap(false, Ordering::AcqRel) {
+            self.wake_all();
+        }
+    }
+
     /// Wakes all. The wakers are gathered under the lock and used outside of it, a chunk at a time: waking may be a system
     /// call, and a million sleepers must not need a vector of their size. Who comes in between looks at the log anyway.
-    pub fn ring(&self) {
+    pub(crate) fn wake_all(&self) {
         let mut wakers: Vec<Waker> = Vec::new();
         let mut from = 0;
         loop {

@@ -247,7 +247,7 @@ impl Chat {
         self.engine.draining.store(true, Ordering::Release);
         loop {
             let gone = self.engine.all_gone.notified();
-            self.engine.bells.ring();
+            self.engine.bells.wake_all();
             if self.engine.connections.load(Ordering::Acquire) == 0 {
                 return;
             }

@@ -477,6 +477,11 @@ impl Room {
             || cursor.removal.is_some()
     }
 
+    /// A cursor's connection is about to sleep, unless [`has_news`](Self::has_news) after this.
+    pub(crate) fn rest(&self) {
+        self.bells.rest();
+    }
+
     /// Reads what comes next for a cursor: about 16 KiB at the most.
     pub(crate) fn read(&self, cursor: &mut Cursor) -> News {
         if self.removals.load(Ordering::Acquire) != cursor.removals {

@@ -13,7 +13,7 @@ use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 
 /// A connection being served: a future that ends with it, with the reason.
 ///
-/// One task polls both directions: the rest of a command that had to wait, then what is to be sent, then a few new commands.
+/// One task polls both directions: the rest of a command that had to wait, then a few new commands, then what is to be sent.
 /// Dropping it is a cut connection: its members keep their seats for their grace.
 //
 // Laid out by hand, as `Session` and chat-ws's `WebSocket` are: what a delivery touches lies together, in the middle, what only
@@ -33,6 +33,8 @@ pub struct Connection<T: Transport> {
     waker: Waker,
     /// The transport may have commands although it has not said so.
     more: bool,
+    /// The last turn took commands, so this one delivers.
+    heard: bool,
     session: Session,
 }
 
@@ -51,6 +53,7 @@ impl<T: Transport> Connection<T> {
             stall: None,
             closing: None,
             more: true,
+            heard: false,
             stirred,
             waker: Waker::noop().clone(),
         }
@@ -65,6 +68,21 @@ impl<T: Transport> Connection<T> {
             }
             self.go_on(cx);
             self.session.ring();
+            // Commands first. What they have made is delivered in the next turn, after those of everybody else who is heard in
+            // this one: busy rooms are then delivered in fewer and larger writes.
+            if !self.heard {
+                let heard = self.listen();
+                self.session.ring();
+                match heard {
+                    Ok(0) => {}
+                    Ok(_) => {
+                        self.heard = true;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Err(close) => return Poll::Ready(close),
+                }
+            }
             let stalled = match self.deliver() {
                 Ok(stalled) => stalled,
                 Err(error) => return Poll::Ready(broken::<T>(&error)),
@@ -73,17 +91,8 @@ impl<T: Transport> Connection<T> {
                 self.say_goodbye(close);
                 continue;
             }
-            let heard = self.listen();
-            self.session.ring();
-            match heard {
-                // What the commands of this turn have made is sent in the next, after those of everybody else who was heard
-                // in this one: busy rooms are then delivered in fewer and larger writes.
-                Ok(1..) => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Ok(0) => {}
-                Err(close) => return Poll::Ready(close),
+            if std::mem::take(&mut self.heard) {
+                continue;
             }
             if stalled {
                 if self.poll_stall(cx).is_pending() {
@@ -92,8 +101,9 @@ impl<T: Transport> Connection<T> {
                 // No close frame gets through to a peer that takes nothing.
                 return Poll::Ready(Close::new(CloseCode::TOO_SLOW, "too slow"));
             }
-            // Who says something from now on wakes this task, even before it has returned.
-            return Poll::Pending;
+            if self.session.rest() {
+                return Poll::Pending;
+            }
         }
     }
 

@@ -199,6 +199,14 @@ impl Session {
         }
     }
 
+    /// Before its task sleeps: whether it may, as nothing has come in the meantime.
+    pub(crate) fn rest(&self) -> bool {
+        self.rooms.iter().all(|(room, cursor)| {
+            room.rest();
+            !room.has_news(cursor)
+        })
+    }
+
     /// The task to wake from now on.
     pub(crate) fn follow(&mut self, task: &Waker) {
         self.task.clone_from(task);

@@ -14,7 +14,7 @@ use crate::message::{Content, Sent};
 use crate::names::{self, Language};
 use crate::nickname;
 use crate::password::Password;
-use crate::policy::Draft;
+use crate::policy::{Draft, Policy};
 use crate::room::{Door, Entry, Joined, Room, not_joined};
 use crate::session::{Outcome, Rest, Session, Who, Work};
 use crate::text;
@@ -305,28 +305,30 @@ impl Session {
     fn send(&mut self, id: Option<u64>, send: &Send<'_>, now: Now) -> Outcome {
         let n = self.find(&send.room)?;
         self.check_content(send.content())?;
-        if self.engine.policy.is_some() && !self.has_said(n, send.key.as_deref()) {
-            return self.ask_to_send(id, send, n);
+        let key = send.key.as_deref();
+        match &self.engine.policy {
+            Some(policy) if !self.has_said(n, key) => self.ask_to_send(id, send, n, policy),
+            _ => self.publish(id, n, send.content(), key, now),
         }
-        self.publish(id, n, send.content(), send.key.as_deref(), now)
     }
 
     /// Lets the host decide first.
-    fn ask_to_send(&mut self, id: Option<u64>, send: &Send<'_>, n: usize) -> Outcome {
-        let engine = Arc::clone(&self.engine);
+    fn ask_to_send(
+        &self,
+        id: Option<u64>,
+        send: &Send<'_>,
+        n: usize,
+        policy: &Arc<dyn Policy>,
+    ) -> Outcome {
+        let policy = Arc::clone(policy);
+        let timeout = self.engine.limits.policy_timeout;
         let (room, cursor) = &self.rooms[n];
         let name = room.id.clone();
         let mut draft = Draft::new(cursor.member, send.content());
         let key = send.key.as_deref().map(str::to_owned);
         let who = self.identity();
         Ok(Some(Work::new(id, async move {
-            let allowed = match &engine.policy {
-                Some(policy) => {
-                    let answer = policy.send(&who, &name, &mut draft);
-                    hooks::guard(answer, engine.limits.policy_timeout).await
-                }
-                None => Ok(()),
-            };
+            let allowed = hooks::guard(policy.send(&who, &name, &mut draft), timeout).await;
             move |session: &mut Self, now| {
                 allowed?;
                 session.check_content(draft.content())?;

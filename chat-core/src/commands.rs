@@ -15,7 +15,7 @@ use crate::names::{self, Language};
 use crate::nickname;
 use crate::password::Password;
 use crate::policy::{Draft, Policy};
-use crate::room::{Door, Entry, Joined, Room, not_joined};
+use crate::room::{Door, Entry, Joined, News, Room, not_joined};
 use crate::session::{Outcome, Rest, Session, Who, Work};
 use crate::text;
 use crate::tries::Origin;
@@ -295,7 +295,13 @@ impl Session {
     fn leave(&mut self, id: Option<u64>, room: &RoomId, now: Now) -> Outcome {
         let n = self.find(room.as_str())?;
         self.ring();
-        let (room, cursor) = self.rooms.remove(n);
+        let (room, mut cursor) = self.rooms.remove(n);
+        // What was said before it left is told before `left`; of what it did not take for long, as much as fits.
+        while !self.outbox.is_full()
+            && let News::Frames(frames) = room.read(&mut cursor)
+        {
+            self.outbox.push_frames(&frames);
+        }
         room.leave(&cursor, true, now.instant);
         self.engine.registry.reschedule(&room);
         self.outbox.push(&Event::Left { id, room: &room.id });

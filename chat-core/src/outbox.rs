@@ -26,6 +26,11 @@ impl Outbox {
         self.0.reserve(160);
     }
 
+    /// Events that are encoded already.
+    pub(crate) fn push_frames(&mut self, frames: &Frames) {
+        self.0.extend_from_slice(frames.as_bytes());
+    }
+
     /// An event with a last field `messages`, spliced together from events that are encoded already.
     pub(crate) fn push_with_messages(&mut self, event: &Event<'_>, messages: &[Frames]) {
         frame::push_with(&mut self.0, |out| {

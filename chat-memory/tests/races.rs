@@ -152,3 +152,20 @@ async fn a_join_racing_the_end_of_its_room_is_in_and_then_removed_or_out() {
     }
     assert_eq!(outcomes.len(), 2, "the race was not run");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_before_a_leave_comes_before_left() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    ann.rest().await;
+    chat.room("r").announce("before").await.unwrap();
+    ann.command(json!({"type": "send", "room": "r", "text": "bye"}));
+    ann.command(json!({"type": "leave", "room": "r"}));
+    chat.room("r").announce("meanwhile").await.unwrap();
+    let heard = ann.rest().await;
+    let heard: Vec<_> = heard
+        .iter()
+        .map(|event| event["text"].as_str().or(event["type"].as_str()).unwrap())
+        .collect();
+    assert_eq!(heard, ["sent", "before", "meanwhile", "bye", "left"]);
+}

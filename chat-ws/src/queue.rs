@@ -12,11 +12,11 @@ use tokio::io::AsyncWrite;
 ///
 /// Holds less than [`MAX_BYTES`] in less than [`MAX_CHUNKS`] chunks before the last push is refused
 /// room for another, and besides at most one ping and 17 pongs, the last of which is always the
-/// newest (RFC 6455 §5.5.3). One chunk, as a batch is, needs no allocation, and what more needed is
+/// newest (RFC 6455 §5.5.3). Two chunks, replies and a batch, need no allocation; what more needed is
 /// given back when it is written.
 #[derive(Default)]
 pub(crate) struct Queue {
-    chunks: SmallVec<[Bytes; 1]>,
+    chunks: SmallVec<[Bytes; 2]>,
     bytes: usize,
     /// The newest pong, while there are enough among `chunks`.
     pong: Option<Box<Bytes>>,

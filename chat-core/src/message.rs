@@ -105,7 +105,7 @@ impl Sent<'_> {
 }
 
 fn whole(out: &mut Vec<u8>, n: u64) {
-    // A third of what `write!` takes, which pads and grows as it goes.
+    // A fifth of what `write!` takes, which pads and grows as it goes.
     serde_json::to_writer(out, &n).expect("a vector takes everything");
 }
 

@@ -18,7 +18,7 @@ use crate::transport::{Close, CloseCode, Incoming, Outgoing, Transport};
 //
 // Laid out by hand, as `Session` and chat-ws's `WebSocket` are: what a delivery touches lies together, in the middle, what only
 // commands need at both ends. A thousand connections are more than the nearest caches hold, so each line less is a wait for
-// memory less: 4 to 6 % of a delivery (`compare --scenario a,c`).
+// memory less: 3 % of a delivery in small rooms (docs/PERFORMANCE.md).
 #[must_use = "a connection is served by polling it"]
 #[repr(C)]
 pub struct Connection<T: Transport> {

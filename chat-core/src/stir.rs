@@ -56,7 +56,7 @@ impl Flag {
 }
 
 /// The flags of all connections, side by side: each delivery looks at one, and a flag in a place of its own would be one wait
-/// for memory more (a fiftieth of a delivery).
+/// for memory more.
 #[derive(Default)]
 pub(crate) struct Flags {
     /// As many as there ever were connections at once; a byte for each is not given back.

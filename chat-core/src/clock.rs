@@ -1,47 +1,101 @@
-//! Time, which the state machines are only ever told.
+//! Time, which the state machines only receive as an argument.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// One moment on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    /// The monotonic clock: every duration and deadline goes by it.
-    pub(crate) instant: Instant,
-    /// Milliseconds since the Unix epoch: what clients are shown.
+/// The time of an operation on a room, in milliseconds on two time lines.
+///
+/// Deadlines and durations go by `monotonic_ms`, so that setting the wall clock moves none of them.
+/// Users are shown `unix_ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Milliseconds on the engine's monotonic time line. It starts at the wall clock's time and
+    /// advances with the monotonic clock.
+    pub(crate) monotonic_ms: u64,
+    /// Milliseconds since the Unix epoch, by the wall clock.
     pub(crate) unix_ms: u64,
 }
 
-/// Where the driver takes the time from: tokio's clock, which tests can pause, and the system's calendar.
+impl Stamp {
+    /// The later time on each of the two lines.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            monotonic_ms: self.monotonic_ms.max(other.monotonic_ms),
+            unix_ms: self.unix_ms.max(other.unix_ms),
+        }
+    }
+}
+
+/// One reading of the clocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
-    /// The calendar of the machine.
-    System,
-    /// A calendar that starts at a given moment and goes on with tokio's clock, so that a run can be repeated.
-    Fixed { start: Instant, unix_ms: u64 },
+pub(crate) struct Now {
+    /// The monotonic clock, by which rate limits go.
+    pub(crate) instant: Instant,
+    /// The same moment for operations on rooms.
+    pub(crate) stamp: Stamp,
+}
+
+/// Reads the time from tokio's clock, which tests can pause, and from the system's wall clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    /// The time on the monotonic time line at `start`.
+    start_ms: u64,
+    simulated: bool,
 }
 
 impl Clock {
-    pub(crate) fn fixed(unix_ms: u64) -> Self {
-        Self::Fixed {
+    /// The clocks of the machine.
+    pub(crate) fn system() -> Self {
+        Self {
             start: tokio::time::Instant::now().into_std(),
-            unix_ms,
+            start_ms: system_unix_ms(),
+            simulated: false,
+        }
+    }
+
+    /// A wall clock that starts at `unix_ms` and advances with tokio's clock, so that a run can be
+    /// repeated exactly.
+    pub(crate) fn simulated(unix_ms: u64) -> Self {
+        Self {
+            start: tokio::time::Instant::now().into_std(),
+            start_ms: unix_ms,
+            simulated: true,
         }
     }
 
     pub(crate) fn now(&self) -> Now {
         let instant = tokio::time::Instant::now().into_std();
-        let unix_ms = match self {
-            Self::System => millis(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default(),
-            ),
-            Self::Fixed { start, unix_ms } => unix_ms + millis(instant - *start),
+        let elapsed = instant.saturating_duration_since(self.start);
+        let monotonic_ms = self.start_ms + millis(elapsed);
+        let unix_ms = if self.simulated {
+            monotonic_ms
+        } else {
+            system_unix_ms()
         };
-        Now { instant, unix_ms }
+        Now {
+            instant,
+            stamp: Stamp {
+                monotonic_ms,
+                unix_ms,
+            },
+        }
+    }
+
+    /// When the monotonic time line reaches `monotonic_ms`; at most a century ahead.
+    pub(crate) fn instant_at(&self, monotonic_ms: u64) -> Instant {
+        let after = Duration::from_millis(monotonic_ms.saturating_sub(self.start_ms));
+        self.start + after.min(CENTURY)
     }
 }
 
+/// Whole milliseconds of a duration; the largest number where there are more.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    duration.as_millis() as u64
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+fn system_unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    millis(since_epoch.unwrap_or_default())
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! Rate limits: the generic cell rate algorithm (ITU-T I.371), on the engine's own clock.
+//! Rate limits by the generic cell rate algorithm (ITU-T I.371), on the engine's own clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How much may happen: `burst` at once, and one more each `interval`.
+/// How much may happen: `burst` units at once, and one more unit each `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Units that a rested bucket holds. 0 is no limit.
+    /// Units that a full bucket holds. 0 is no limit.
     pub burst: u32,
-    /// The time in which one unit comes back.
+    /// The time in which one unit is refilled.
     pub interval: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Quota {
         interval: Duration::ZERO,
     };
 
-    /// `burst` at once, refilled within `period`.
+    /// `burst` units at once, refilled evenly within `period`.
     pub const fn per(burst: u32, period: Duration) -> Self {
         let interval = match burst {
             0 => Duration::ZERO,
@@ -32,14 +32,14 @@ impl Quota {
     }
 }
 
-/// One bucket: the moment at which it is full again.
+/// One bucket, as the moment at which it will be full again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: Option<Instant>,
 }
 
 impl Bucket {
-    /// Takes `cost` units, or says how long to wait for them. A refusal takes nothing.
+    /// Takes `cost` units, or returns how long to wait for them. A refusal takes nothing.
     pub(crate) fn take(&mut self, quota: Quota, cost: u32, now: Instant) -> Result<(), Duration> {
         if quota.burst == 0 {
             return Ok(());
@@ -53,7 +53,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Takes a unit even where there is none, so that whoever comes too early waits the longer, up to `longest`.
+    /// Takes a unit even if there is none, so that each early attempt makes the wait longer, up to
+    /// `longest`.
     pub(crate) fn charge(
         &mut self,
         quota: Quota,
@@ -69,7 +70,7 @@ impl Bucket {
     }
 }
 
-/// Buckets by key, a bounded number of them.
+/// Buckets by key. There are at most [`MAX_KEYS`] of them.
 pub(crate) struct Buckets<K> {
     quota: Quota,
     map: Mutex<HashMap<K, Bucket>>,
@@ -102,10 +103,11 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             return Ok(());
         }
         let mut map = self.map.lock();
-        if map.len() >= MOST && !map.contains_key(&key) {
-            // Full buckets say nothing. Should none be full, forgetting some is kinder than refusing everybody new.
+        if map.len() >= MAX_KEYS && !map.contains_key(&key) {
+            // Full buckets carry no information. If none is full, forgetting some is better than
+            // refusing every new key.
             map.retain(|_, bucket| bucket.full_at.is_some_and(|at| at > now));
-            let excess = (map.len() + MOST / 8).saturating_sub(MOST);
+            let excess = (map.len() + MAX_KEYS / 8).saturating_sub(MAX_KEYS);
             let forget: Vec<K> = map.keys().take(excess).cloned().collect();
             for key in &forget {
                 map.remove(key);
@@ -114,8 +116,8 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         ask(map.entry(key).or_default())
     }
 
-    /// Gives one unit back.
-    pub(crate) fn give_back(&self, key: &K) {
+    /// Refunds one unit.
+    pub(crate) fn refund(&self, key: &K) {
         let mut map = self.map.lock();
         if let Some(bucket) = map.get_mut(key) {
             bucket.full_at = bucket
@@ -126,7 +128,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 }
 
 /// Keys remembered by each limit: about 4 MiB at the most.
-const MOST: usize = 65_536;
+const MAX_KEYS: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -178,6 +180,6 @@ mod tests {
         for key in 0..200_000u32 {
             assert_eq!(buckets.take(key, 1, now), Ok(()));
         }
-        assert!(buckets.map.lock().len() <= MOST);
+        assert!(buckets.map.lock().len() <= MAX_KEYS);
     }
 }

@@ -61,7 +61,10 @@ impl Chat {
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer.
-    #[allow(clippy::unused_async, reason = "a journal under the rooms will have to be waited for")]
+    #[allow(
+        clippy::unused_async,
+        reason = "a journal under the rooms will have to be waited for"
+    )]
     pub async fn ensure_room(&self, id: &str) -> Result<RoomHandle, Error> {
         let room = self.room(id)?;
         self.engine.ensure_timekeeper();
@@ -91,7 +94,10 @@ impl Chat {
     ///
     /// # Errors
     /// `bad_command` for a cursor that is unknown.
-    #[allow(clippy::unused_async, reason = "a journal under the rooms will have to be waited for")]
+    #[allow(
+        clippy::unused_async,
+        reason = "a journal under the rooms will have to be waited for"
+    )]
     pub async fn rooms(&self, cursor: Option<&str>, limit: usize) -> Result<RoomsPage, Error> {
         let cursor = cursor.map(parse_cursor).transpose()?;
         let limit = limit.min(self.engine.limits.page);

@@ -103,9 +103,7 @@ mod wake;
 pub use async_trait::async_trait;
 
 pub use chat::{Builder, Chat, Stats};
-pub use connection::{
-    Close, CloseCode, Connection, Incoming, Outgoing, Ticket, Transport,
-};
+pub use connection::{Close, CloseCode, Connection, Incoming, Outgoing, Ticket, Transport};
 pub use engine::AdmitError;
 pub use identity::{Identities, Identity, SignedTokens};
 pub use limits::Limits;

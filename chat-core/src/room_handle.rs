@@ -25,7 +25,10 @@ pub struct RoomHandle {
     id: RoomId,
 }
 
-#[allow(clippy::unused_async, reason = "a journal under the rooms will have to be waited for")]
+#[allow(
+    clippy::unused_async,
+    reason = "a journal under the rooms will have to be waited for"
+)]
 impl RoomHandle {
     pub(crate) fn new(engine: &Arc<Engine>, id: RoomId) -> Self {
         Self {

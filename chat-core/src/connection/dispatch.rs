@@ -1,7 +1,8 @@
 //! From received bytes to a handler: parsing, the quota, and what a refusal leads to.
 
 use super::continuation::{CommandResult, Continuation, PendingCommand};
-use super::handlers::{self, Hello};
+use super::handlers;
+use super::hello::{Hello, hello};
 use super::join;
 use super::session::Session;
 use super::transport::{Close, CloseCode};
@@ -58,7 +59,7 @@ pub(super) fn ensure_hello(session: &mut Session, now: Now) -> bool {
     if session.visitor.is_some() {
         return true;
     }
-    match handlers::hello(session, None, &Hello::default(), now) {
+    match hello(session, None, &Hello::default(), now) {
         Ok(_) => true,
         Err(error) => {
             refuse_rate_limited(session, None, &error);
@@ -80,12 +81,12 @@ fn dispatch(
             nickname,
             locale,
         } => {
-            let hello = Hello {
+            let fields = Hello {
                 token,
                 nickname,
                 locale,
             };
-            handlers::hello(session, id, &hello, now)
+            hello(session, id, &fields, now)
         }
         Command::Create(create) => handlers::create(session, id, create),
         Command::Rooms { cursor, limit } => {
@@ -116,11 +117,7 @@ fn dispatch(
 }
 
 /// Notes how a command ended, and replies if it was refused.
-fn finish(
-    session: &mut Session,
-    id: Option<u64>,
-    result: CommandResult,
-) -> Option<PendingCommand> {
+fn finish(session: &mut Session, id: Option<u64>, result: CommandResult) -> Option<PendingCommand> {
     match result {
         Ok(None) => {
             session.malformed = 0;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::continuation::{CommandResult, PendingCommand};
-use super::handlers::{normalise, visitor};
+use super::hello::{normalise, visitor};
 use super::session::Session;
 use crate::clock::Now;
 use crate::engine::{AttemptSource, Lookup};
@@ -64,10 +64,7 @@ pub(super) fn join(
 /// Whether this join may make its room. What was protected never comes back unprotected: who gives a
 /// password, or was there before and knows that there was one, means the old room and no new one.
 fn may_make(session: &Session, join: &JoinCommand) -> bool {
-    session.engine.open_rooms
-        && join.create
-        && join.password.is_none()
-        && !join.room.is_protected()
+    session.engine.open_rooms && join.create && join.password.is_none() && !join.room.is_protected()
 }
 
 /// Step two: the password, if the room asks this visitor for one. With `settings` the room is made
@@ -111,7 +108,15 @@ fn check_password(
             if !is_right? {
                 return Err(wrong());
             }
-            admit(session, id, &join, &room, has_seat, Some(expected.version), now)
+            admit(
+                session,
+                id,
+                &join,
+                &room,
+                has_seat,
+                Some(expected.version),
+                now,
+            )
         }
     })))
 }

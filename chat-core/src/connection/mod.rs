@@ -1,13 +1,14 @@
 //! One connection, from its first message to its last.
 //!
 //! The [`driver`](Connection) polls the transport; `dispatch` parses what it receives and passes it to
-//! `handlers` and `join`; the `session` knows what is sent next. Commands that wait for something
+//! `hello`, `join` and `handlers`; the `session` knows what is sent next. Commands that wait for something
 //! outside come back as a `continuation`.
 
 mod continuation;
 mod dispatch;
 mod driver;
 mod handlers;
+mod hello;
 mod join;
 mod outbox;
 mod session;

@@ -5,7 +5,10 @@ mod addresses;
 mod connections;
 mod deadlines;
 mod ended_rooms;
-#[allow(clippy::module_inception, reason = "the main type of a folder has a file of its own")]
+#[allow(
+    clippy::module_inception,
+    reason = "the main type of a folder has a file of its own"
+)]
 mod engine;
 mod host_policy;
 mod password_attempts;

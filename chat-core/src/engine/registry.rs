@@ -68,9 +68,7 @@ impl Registry {
     pub(crate) fn lookup(&self, id: &RoomId, now: Now) -> Lookup {
         let room = self.rooms.get(id).map(|room| Arc::clone(&room));
         if let Some(room) = room {
-            let is_due = room
-                .due()
-                .is_some_and(|due| due <= now.stamp.monotonic_ms);
+            let is_due = room.due().is_some_and(|due| due <= now.stamp.monotonic_ms);
             if !is_due || self.bring_up_to_date(&room, now) == Lifecycle::Live {
                 return Lookup::Live(room);
             }

@@ -34,7 +34,10 @@ impl Timekeeper {
 }
 
 async fn run(registry: Weak<Registry>, clock: Clock, _running: Running) {
-    let Some(sooner) = registry.upgrade().map(|registry| registry.deadlines.sooner()) else {
+    let Some(sooner) = registry
+        .upgrade()
+        .map(|registry| registry.deadlines.sooner())
+    else {
         return;
     };
     loop {

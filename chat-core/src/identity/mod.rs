@@ -1,7 +1,10 @@
 //! Who somebody is, without an account: secret identities, tokens, nicknames, passwords of rooms.
 
 pub(crate) mod default_nickname;
-#[allow(clippy::module_inception, reason = "the main type of a folder has a file of its own")]
+#[allow(
+    clippy::module_inception,
+    reason = "the main type of a folder has a file of its own"
+)]
 mod identity;
 mod mac;
 pub(crate) mod nickname;

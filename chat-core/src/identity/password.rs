@@ -17,6 +17,17 @@ pub(crate) struct Password {
     hash: Output,
 }
 
+impl Password {
+    /// A hash that nobody has computed.
+    #[cfg(test)]
+    pub(crate) fn unusable() -> Self {
+        Self {
+            salt: [0; 16],
+            hash: Output::new(&[0; Params::DEFAULT_OUTPUT_LEN]).expect("the default length"),
+        }
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(secret)")

@@ -110,7 +110,10 @@ impl Create {
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         match serde_json::from_slice::<Fields<'_>>(json) {
             Ok(fields) => Self::read(&fields),
-            Err(_) => Err(Error::new(Code::BadJson, "The body must be one JSON object")),
+            Err(_) => Err(Error::new(
+                Code::BadJson,
+                "The body must be one JSON object",
+            )),
         }
     }
 

@@ -33,7 +33,10 @@ pub(crate) fn check_text(text: &str, max_bytes: usize) -> Result<(), Error> {
         ));
     }
     if text.chars().all(is_blank) {
-        return Err(Error::new(Code::EmptyText, "A text must contain a visible character"));
+        return Err(Error::new(
+            Code::EmptyText,
+            "A text must contain a visible character",
+        ));
     }
     Ok(())
 }

@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use crate::clock::Stamp;
 use crate::identity::nickname::Nickname;
 use crate::limits::Limits;
-use crate::protocol::{Frames, MemberId, MembersPage};
+use crate::protocol::event::Event;
+use crate::protocol::{Frames, MemberId, MembersPage, frames};
 
+use super::counters::Counters;
 use super::cursor::Cursor;
 use super::joining::Return;
 use super::presence::Presence;
-use super::state::{Refusal, Removal, Seated, State};
+use super::state::{Effects, Lifecycle, Refusal, Removal, Seated, State};
 use super::typing::Typing;
 
 /// The state of a room, and the part of it that each node keeps for itself.
@@ -37,6 +39,50 @@ pub(super) struct Recovery {
 }
 
 impl Contents {
+    /// Makes effects visible to readers that do not take the lock. True if there is something new
+    /// for the members.
+    #[inline]
+    pub(super) fn publish(&mut self, effects: Effects, counters: &Counters, stamp: Stamp) -> bool {
+        let Self { state, local } = self;
+        if effects.appended {
+            counters.set_head(state.log().newest());
+        }
+        let roster = state.roster();
+        for change in &effects.roster {
+            if roster.seat(change.member).is_none() {
+                local.typing.stop(change.member);
+            }
+        }
+        let now = stamp.monotonic_ms;
+        let presence = local
+            .presence
+            .record(state.id(), roster, effects.roster, now);
+        let is_ephemeral = presence || effects.ephemeral;
+        if is_ephemeral {
+            counters.count_ephemeral();
+        }
+        let is_removal = effects.ended || effects.removed.is_some();
+        if let Some(removed) = effects.removed {
+            local.add_removal(removed);
+        }
+        if is_removal {
+            counters.count_removal();
+        }
+        effects.appended || is_ephemeral || is_removal
+    }
+
+    /// When something is due next, on the monotonic time line, or [`NEVER`].
+    pub(super) fn due(&self) -> u64 {
+        match self.state.lifecycle() {
+            Lifecycle::Live => {
+                let presence = self.local.presence.due().unwrap_or(NEVER);
+                self.state.due().unwrap_or(NEVER).min(presence)
+            }
+            // To be taken out of the registry as soon as possible.
+            Lifecycle::Ended | Lifecycle::Forgotten => 0,
+        }
+    }
+
     /// Where the cursor of a member starts who has just been seated.
     pub(super) fn recovery(
         &self,
@@ -114,6 +160,26 @@ impl Contents {
         self.local.typing.set(room, &member, active, now)
     }
 
+    /// The next chunk of events for a cursor, up to `until`.
+    pub(super) fn read_log(&self, epoch: &str, cursor: &mut Cursor, until: u64) -> Frames {
+        let reading = self.state.log().read(cursor.seq, until);
+        cursor.seq = reading.position;
+        let Some(gap) = reading.gap else {
+            return reading.frames;
+        };
+        // Sent together with what follows, so that no client sees one without the other.
+        let mut out = Vec::new();
+        let event = Event::Gap {
+            room: self.state.id(),
+            epoch,
+            from: gap.start,
+            to: gap.end - 1,
+        };
+        frames::push(&mut out, &event);
+        out.extend_from_slice(reading.frames.as_bytes());
+        Frames::from_pushed(out)
+    }
+
     /// The messages before `before`, oldest first, and whether there are more.
     pub(super) fn history(
         &self,
@@ -181,3 +247,5 @@ impl Local {
 const MAX_REMOVALS: usize = 1024;
 /// Recent messages for a member who asked for recovery, did not get it, and named no number.
 const HISTORY_IF_NOT_RECOVERED: u64 = 50;
+/// A time that does not come.
+pub(super) const NEVER: u64 = u64::MAX;

@@ -1,6 +1,6 @@
 //! How far one connection has been served in one room.
 
-use crate::protocol::MemberId;
+use crate::protocol::{Frames, MemberId};
 
 use super::state::Removal;
 
@@ -22,4 +22,12 @@ pub(crate) struct Cursor {
     pub(super) presence: u64,
     /// The last typing event that the connection was sent.
     pub(super) typing: u64,
+}
+
+/// What a connection is sent next.
+pub(crate) enum Delivery {
+    /// Events, with a `gap` before them if some were skipped.
+    Frames(Frames),
+    Removed(Box<Removal>),
+    Nothing,
 }

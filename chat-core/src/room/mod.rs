@@ -12,7 +12,10 @@ mod pending_notifications;
 mod presence;
 mod recent;
 mod refusal_error;
-#[allow(clippy::module_inception, reason = "the main type of a folder has a file of its own")]
+#[allow(
+    clippy::module_inception,
+    reason = "the main type of a folder has a file of its own"
+)]
 mod room;
 pub(crate) mod state;
 mod typing;
@@ -20,7 +23,7 @@ mod typing;
 #[cfg(test)]
 mod clock_jumps;
 
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, Delivery};
 pub(crate) use joining::{PasswordGate, Return};
 pub(crate) use pending_notifications::PendingNotifications;
-pub(crate) use room::{Delivery, Room};
+pub(crate) use room::Room;

@@ -5,22 +5,21 @@ use std::task::Waker;
 
 use parking_lot::RwLock;
 
-use crate::clock::{Now, Stamp};
+use crate::clock::Now;
 use crate::identity::nickname::Nickname;
 use crate::limits::Limits;
-use crate::protocol::event::Event;
+use crate::protocol::error;
 use crate::protocol::message::Content;
 use crate::protocol::{Error, Frames, MemberId, MembersPage, RoomId, RoomInfo};
-use crate::protocol::{error, frames};
 use crate::wake::WakerSet;
 
-use super::contents::{Contents, Local};
+use super::contents::{Contents, Local, NEVER};
 use super::counters::Counters;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Delivery};
 use super::joining::{Joined, PasswordGate, Return};
 use super::state::{
-    Detach, Effects, Lifecycle, Operation, Position, Refusal, Removal, Retention,
-    Seated, SendMessage, Settings, State, Tick,
+    Detach, Effects, Lifecycle, Operation, Position, Refusal, Retention, Seated, SendMessage,
+    Settings, State, Tick,
 };
 
 /// A room.
@@ -35,7 +34,7 @@ pub(crate) struct Room {
     pub(crate) number: u64,
     pub(crate) epoch: Box<str>,
     wakers: WakerSet,
-    /// When something is due next, on the monotonic time line; `u64::MAX` is never.
+    /// When something is due next, on the monotonic time line, or [`NEVER`].
     due: AtomicU64,
     contents: RwLock<Contents>,
 }
@@ -44,14 +43,6 @@ pub(crate) struct Room {
 /// [`PendingNotifications`](super::PendingNotifications).
 #[must_use = "members sleep until they are notified"]
 pub(crate) struct NotifyLater(pub(super) bool);
-
-/// What a connection is sent next.
-pub(crate) enum Delivery {
-    /// Events, with a `gap` before them if some were skipped.
-    Frames(Frames),
-    Removed(Box<Removal>),
-    Nothing,
-}
 
 impl Room {
     pub(crate) fn new(
@@ -73,7 +64,7 @@ impl Room {
             number,
             epoch: epoch.into(),
             wakers: WakerSet::new(),
-            due: AtomicU64::new(state.due().unwrap_or(u64::MAX)),
+            due: AtomicU64::new(state.due().unwrap_or(NEVER)),
             contents: RwLock::new(Contents {
                 state,
                 local: Local::new(limits),
@@ -82,7 +73,11 @@ impl Room {
     }
 
     /// Applies an operation, and notifies the members of its effects.
-    pub(crate) fn apply<O: Operation>(&self, now: Now, operation: O) -> Result<O::Outcome, Refusal> {
+    pub(crate) fn apply<O: Operation>(
+        &self,
+        now: Now,
+        operation: O,
+    ) -> Result<O::Outcome, Refusal> {
         self.change(now, |contents| contents.state.apply(now.stamp, operation))
     }
 
@@ -115,44 +110,9 @@ impl Room {
     ) -> (R, bool) {
         let mut contents = self.contents.write();
         let (result, effects) = change(&mut contents);
-        let notify = self.publish(&mut contents, effects, now.stamp);
+        let notify = contents.publish(effects, &self.counters, now.stamp);
+        self.due.store(contents.due(), Ordering::Release);
         (result, notify)
-    }
-
-    /// Makes effects visible to readers that do not take the lock. True if there is something new
-    /// for the members.
-    fn publish(&self, contents: &mut Contents, effects: Effects, stamp: Stamp) -> bool {
-        let Contents { state, local } = contents;
-        let mut notify = effects.appended;
-        if effects.appended {
-            self.counters.set_head(state.log().newest());
-        }
-        let roster = state.roster();
-        for change in &effects.roster {
-            if roster.seat(change.member).is_none() {
-                local.typing.stop(change.member);
-            }
-        }
-        let now = stamp.monotonic_ms;
-        let presence = local.presence.record(&self.id, roster, effects.roster, now);
-        if presence || effects.ephemeral {
-            self.counters.count_ephemeral();
-            notify = true;
-        }
-        if effects.ended || effects.removed.is_some() {
-            if let Some(removed) = effects.removed {
-                local.add_removal(removed);
-            }
-            self.counters.count_removal();
-            notify = true;
-        }
-        let due = match state.lifecycle() {
-            Lifecycle::Live => state.due().into_iter().chain(local.presence.due()).min(),
-            // To be taken out of the registry as soon as possible.
-            Lifecycle::Ended | Lifecycle::Forgotten => Some(0),
-        };
-        self.due.store(due.unwrap_or(u64::MAX), Ordering::Release);
-        notify
     }
 
     pub(super) fn notify_all(&self) {
@@ -162,8 +122,7 @@ impl Room {
     /// When [`tick`](Self::tick) has something to do next, on the monotonic time line. No lock is
     /// taken.
     pub(crate) fn due(&self) -> Option<u64> {
-        let due = self.due.load(Ordering::Acquire);
-        (due != u64::MAX).then_some(due)
+        Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NEVER)
     }
 
     pub(crate) fn info(&self) -> RoomInfo {
@@ -282,11 +241,7 @@ impl Room {
     }
 
     /// Whether a member may take this nickname.
-    pub(crate) fn check_rename(
-        &self,
-        cursor: &Cursor,
-        nickname: &Nickname,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn check_rename(&self, cursor: &Cursor, nickname: &Nickname) -> Result<(), Refusal> {
         self.contents.read().check_rename(cursor, nickname)
     }
 
@@ -349,22 +304,7 @@ impl Room {
             self.contents.write().state.seal_log();
             contents = self.contents.read();
         }
-        let reading = contents.state.log().read(cursor.seq, until);
-        cursor.seq = reading.position;
-        let Some(gap) = reading.gap else {
-            return reading.frames;
-        };
-        // Sent together with what follows, so that no client sees one without the other.
-        let mut out = Vec::new();
-        let event = Event::Gap {
-            room: &self.id,
-            epoch: &self.epoch,
-            from: gap.start,
-            to: gap.end - 1,
-        };
-        frames::push(&mut out, &event);
-        out.extend_from_slice(reading.frames.as_bytes());
-        Frames::from_pushed(out)
+        contents.read_log(&self.epoch, cursor, until)
     }
 
     fn read_ephemeral(&self, cursor: &mut Cursor) -> Option<Frames> {

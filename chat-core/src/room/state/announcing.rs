@@ -25,16 +25,18 @@ impl Operation for Announce<'_> {
     ) -> Result<Position, Refusal> {
         state.lifetime.check_live()?;
         let (room, content) = (&state.id, self.content);
-        let position = state.log.append(stamp.unix_ms, |Position { seq, at }, out| {
-            let notice = Event::Notice {
-                room,
-                seq,
-                text: content.text,
-                at,
-                data: content.data,
-            };
-            frames::push(out, &notice);
-        });
+        let position = state
+            .log
+            .append(stamp.unix_ms, |Position { seq, at }, out| {
+                let notice = Event::Notice {
+                    room,
+                    seq,
+                    text: content.text,
+                    at,
+                    data: content.data,
+                };
+                frames::push(out, &notice);
+            });
         state.keys.expire(position.seq);
         effects.appended = true;
         Ok(position)

@@ -19,12 +19,7 @@ pub(crate) struct Detach {
 impl Operation for Detach {
     type Outcome = ();
 
-    fn apply(
-        self,
-        state: &mut State,
-        stamp: Stamp,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
+    fn apply(self, state: &mut State, stamp: Stamp, effects: &mut Effects) -> Result<(), Refusal> {
         let id = self.member;
         if state.roster.seat_of(id, self.ordinal).is_none() || !state.roster.detach(id) {
             return Ok(());
@@ -33,7 +28,9 @@ impl Operation for Detach {
         if self.left || grace_ms == 0 || state.lifecycle() != Lifecycle::Live {
             state.remove_seat(id, stamp.monotonic_ms, effects);
         } else {
-            state.roster.hold(id, stamp.monotonic_ms.saturating_add(grace_ms));
+            state
+                .roster
+                .hold(id, stamp.monotonic_ms.saturating_add(grace_ms));
         }
         Ok(())
     }

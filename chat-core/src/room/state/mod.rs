@@ -25,12 +25,17 @@ mod removal;
 mod roster;
 mod sending;
 mod settings;
-#[allow(clippy::module_inception, reason = "the main type of a folder has a file of its own")]
+#[allow(
+    clippy::module_inception,
+    reason = "the main type of a folder has a file of its own"
+)]
 mod state;
 mod tick;
 
 #[cfg(test)]
 mod digest;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 

@@ -43,18 +43,20 @@ impl Operation for SendMessage<'_> {
             nickname: &seat.nickname,
         };
         let (room, content) = (&state.id, self.content);
-        let position = state.log.append(stamp.unix_ms, |Position { seq, at }, out| {
-            let message = Message {
-                room,
-                seq,
-                from,
-                text: content.text,
-                at,
-                reply_to: content.reply_to,
-                data: content.data,
-            };
-            frames::push_with(out, |out| message.write(out));
-        });
+        let position = state
+            .log
+            .append(stamp.unix_ms, |Position { seq, at }, out| {
+                let message = Message {
+                    room,
+                    seq,
+                    from,
+                    text: content.text,
+                    at,
+                    reply_to: content.reply_to,
+                    data: content.data,
+                };
+                frames::push_with(out, |out| message.write(out));
+            });
         if let Some(key) = self.key {
             state.keys.insert(id, key, position);
         }

@@ -90,7 +90,8 @@ impl Clock {
 
 /// Whole milliseconds of a duration; the largest number where there are more.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    let secs = duration.as_secs().saturating_mul(1000);
+    secs.saturating_add(u64::from(duration.subsec_millis()))
 }
 
 fn system_unix_ms() -> u64 {

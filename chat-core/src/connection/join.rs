@@ -39,7 +39,8 @@ pub(super) fn join(
         }
     };
     let hooks = engine.policy.hooks();
-    if !hooks.join && !(hooks.create && is_missing) {
+    let asks_host = hooks.join || hooks.create && is_missing;
+    if !asks_host {
         let settings =
             is_missing.then(|| engine.default_settings(&Create::default(), String::new()));
         return check_password(session, id, join, settings, now);

@@ -43,17 +43,25 @@ impl Contents {
     /// for the members.
     #[inline]
     pub(super) fn publish(&mut self, effects: Effects, counters: &Counters, stamp: Stamp) -> bool {
-        let Self { state, local } = self;
         if effects.appended {
-            counters.set_head(state.log().newest());
+            counters.set_head(self.state.log().newest());
         }
+        let now = stamp.monotonic_ms;
+        let presence_is_due = self.local.presence.due().is_some_and(|due| due <= now);
+        if effects.is_only_an_event() && !presence_is_due {
+            return true;
+        }
+        self.publish_changes(effects, counters, now)
+    }
+
+    fn publish_changes(&mut self, effects: Effects, counters: &Counters, now: u64) -> bool {
+        let Self { state, local } = self;
         let roster = state.roster();
         for change in &effects.roster {
             if roster.seat(change.member).is_none() {
                 local.typing.stop(change.member);
             }
         }
-        let now = stamp.monotonic_ms;
         let presence = local
             .presence
             .record(state.id(), roster, effects.roster, now);
@@ -63,7 +71,7 @@ impl Contents {
         }
         let is_removal = effects.ended || effects.removed.is_some();
         if let Some(removed) = effects.removed {
-            local.add_removal(removed);
+            local.add_removal(*removed);
         }
         if is_removal {
             counters.count_removal();

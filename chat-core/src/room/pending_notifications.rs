@@ -17,8 +17,8 @@ pub(crate) struct PendingNotifications(SmallVec<[Arc<Room>; 1]>);
 
 impl PendingNotifications {
     /// Adds a room, if its members are to be notified.
-    pub(crate) fn add(&mut self, room: &Arc<Room>, notify: NotifyLater) {
-        if notify.0 && !self.0.iter().any(|pending| Arc::ptr_eq(pending, room)) {
+    pub(crate) fn add(&mut self, room: &Arc<Room>, NotifyLater(notify): NotifyLater) {
+        if notify && !self.0.iter().any(|pending| Arc::ptr_eq(pending, room)) {
             self.0.push(Arc::clone(room));
         }
     }

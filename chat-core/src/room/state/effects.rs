@@ -18,9 +18,21 @@ pub(crate) struct Effects {
     /// Who joined, left, or changed their nickname, in order.
     pub(crate) roster: SmallVec<[RosterChange; 1]>,
     /// The stay that somebody else has ended, by its ordinal.
-    pub(crate) removed: Option<(u64, Removal)>,
+    pub(crate) removed: Option<Box<(u64, Removal)>>,
     /// The room has ended.
     pub(crate) ended: bool,
+}
+
+impl Effects {
+    /// Whether an event was appended and nothing else has changed.
+    #[inline]
+    pub(crate) fn is_only_an_event(&self) -> bool {
+        self.appended
+            && !self.ephemeral
+            && self.roster.is_empty()
+            && self.removed.is_none()
+            && !self.ended
+    }
 }
 
 /// A member who joined, left, or changed their nickname.

@@ -93,10 +93,10 @@ impl Lifetime {
         self.end = Some((lifecycle, removal));
     }
 
-    /// Whether the room's lifetime is over.
-    pub(crate) fn is_expired(&self, stamp: Stamp) -> bool {
-        self.expires
-            .is_some_and(|expiry| expiry.monotonic_ms <= stamp.monotonic_ms)
+    /// Whether the room's lifetime is over at `now`.
+    pub(crate) fn expires_at(&self, now: u64) -> bool {
+        let expires = self.expires.as_ref();
+        expires.is_some_and(|expiry| expiry.monotonic_ms <= now)
     }
 
     /// When the room is forgotten if nobody comes, on the monotonic time line.

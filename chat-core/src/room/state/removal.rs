@@ -70,7 +70,7 @@ impl Operation for Remove<'_> {
                     .map(|ms| stamp.unix_ms.saturating_add(ms)),
                 seq: state.log.newest(),
             };
-            effects.removed = Some((ordinal, removal));
+            effects.removed = Some(Box::new((ordinal, removal)));
             state.remove_seat(id, now, effects);
         }
         Ok(Removed {

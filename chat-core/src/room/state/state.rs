@@ -72,46 +72,47 @@ impl State {
         let stamp = stamp.max(self.latest);
         self.latest = stamp;
         let mut effects = Effects::default();
-        while let Some((at, due)) = self.next_due()
-            && at <= stamp.monotonic_ms
-        {
-            self.apply_due(at, due, &mut effects);
+        if self.due().is_some_and(|due| due <= stamp.monotonic_ms) {
+            self.do_what_is_due(stamp, &mut effects);
         }
         let outcome = operation.apply(self, stamp, &mut effects);
         (outcome, effects)
     }
 
     /// When something is due next, on the monotonic time line.
+    #[inline]
     pub(crate) fn due(&self) -> Option<u64> {
-        self.next_due().map(|(at, _)| at)
-    }
-
-    fn next_due(&self) -> Option<(u64, Due)> {
         if self.lifecycle() != Lifecycle::Live {
             return None;
         }
-        let expires = self.lifetime.expires.map(|expiry| expiry.monotonic_ms);
-        let leaves = self.roster.next_expiry();
-        let forgotten = self.lifetime.forgotten_at(&self.settings);
-        let due = [
-            expires.map(|at| (at, Due::Expires)),
-            leaves.map(|at| (at, Due::GraceEnds)),
-            forgotten.map(|at| (at, Due::Forgotten)),
-        ];
-        // Of several at the same time the first one counts.
-        due.into_iter().flatten().min_by_key(|(at, _)| *at)
+        let due = match self.lifetime.expires {
+            Some(expiry) => Some(expiry.monotonic_ms),
+            None => self.lifetime.forgotten_at(&self.settings),
+        };
+        match (due, self.roster.next_expiry()) {
+            (Some(due), Some(leaves)) => Some(due.min(leaves)),
+            (due, leaves) => due.or(leaves),
+        }
     }
 
-    /// Does what was due at `at`, as of that time: it must not matter whether a tick came in between.
-    fn apply_due(&mut self, at: u64, due: Due, effects: &mut Effects) {
-        match due {
-            Due::Expires => self.end(Lifecycle::Ended, Reason::Expired, None, effects),
-            Due::Forgotten => self.end(Lifecycle::Forgotten, Reason::Closed, None, effects),
-            Due::GraceEnds => {
-                if let Some(id) = self.roster.next_expired(at) {
-                    self.remove_seat(id, at, effects);
-                }
-            }
+    /// Does what is due at `stamp`, one thing after the other.
+    fn do_what_is_due(&mut self, stamp: Stamp, effects: &mut Effects) {
+        while let Some(at) = self.due()
+            && at <= stamp.monotonic_ms
+        {
+            self.do_what_was_due_at(at, effects);
+        }
+    }
+
+    /// Does one thing that was due at `at`, as of that time, because it must not matter whether a tick
+    /// came in between. At the same time, the end of the room comes first.
+    fn do_what_was_due_at(&mut self, at: u64, effects: &mut Effects) {
+        if self.lifetime.expires_at(at) {
+            self.end(Lifecycle::Ended, Reason::Expired, None, effects);
+        } else if let Some(id) = self.roster.next_expired(at) {
+            self.remove_seat(id, at, effects);
+        } else {
+            self.end(Lifecycle::Forgotten, Reason::Closed, None, effects);
         }
     }
 
@@ -197,7 +198,7 @@ impl State {
     /// Whether a member may come now, leaving the password aside.
     pub(crate) fn check_entry(&self, id: MemberId, stamp: Stamp) -> Result<(), Refusal> {
         self.lifetime.check_live()?;
-        if self.lifetime.is_expired(stamp) {
+        if self.lifetime.expires_at(stamp.monotonic_ms) {
             return Err(Refusal::Ended);
         }
         self.check_ban(id, stamp)
@@ -232,12 +233,4 @@ impl State {
         let seat = self.roster.seat(id).map(|seat| seat.first_seq);
         seat.or_else(|| self.access.first_seq(id))
     }
-}
-
-/// What happens by itself when its time has come.
-#[derive(Clone, Copy)]
-enum Due {
-    Expires,
-    GraceEnds,
-    Forgotten,
 }

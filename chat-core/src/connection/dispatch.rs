@@ -29,7 +29,7 @@ pub(super) fn receive(
         }
     };
     let is_hello = matches!(command, Command::Hello { .. });
-    if !is_hello && !ensure_hello(session, now) {
+    if session.visitor.is_none() && !is_hello && !ensure_hello(session, now) {
         return None;
     }
     let quota = session.engine.limits.commands;

@@ -93,22 +93,14 @@ impl<T: Transport> Connection<T> {
                 let close = Close::clone(close);
                 return self.poll_closed(cx).map(|()| close);
             }
-            let mut pending = PendingNotifications::default();
-            self.poll_waiting(cx, &mut pending);
-            if self.phase == Phase::Receive {
-                let received = self.receive(&mut pending);
-                pending.notify();
-                match received {
-                    Ok(0) => {}
-                    Ok(_) => {
-                        self.phase = Phase::Deliver;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    Err(close) => return Poll::Ready(close),
+            match self.run_commands(cx) {
+                Ok(0) => {}
+                Ok(_) => {
+                    self.phase = Phase::Deliver;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-            } else {
-                pending.notify();
+                Err(close) => return Poll::Ready(close),
             }
             let stalled = match self.deliver() {
                 Ok(stalled) => stalled,
@@ -135,6 +127,32 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Goes on with a command that waits, receives new ones if it is time for that, and notifies the
+    /// rooms to which they have sent. Returns the number of new commands.
+    fn run_commands(&mut self, cx: &mut Context<'_>) -> Result<usize, Close> {
+        let receives = self.phase == Phase::Receive && self.has_input();
+        if !receives && self.waiting.is_none() {
+            return Ok(0);
+        }
+        let mut pending = PendingNotifications::default();
+        self.poll_waiting(cx, &mut pending);
+        let received = if receives {
+            self.receive(&mut pending)
+        } else {
+            Ok(0)
+        };
+        pending.notify();
+        received
+    }
+
+    /// Whether the transport may have a command.
+    fn has_input(&mut self) -> bool {
+        let waker = self.transport_waker.as_ref();
+        let called = waker.is_some_and(|waker| waker.take_ready());
+        self.input_left |= called;
+        self.input_left
+    }
+
     /// Goes on with a command that waits.
     fn poll_waiting(&mut self, cx: &mut Context<'_>, pending: &mut PendingNotifications) {
         while let Some(waiting) = &mut self.waiting {
@@ -150,12 +168,6 @@ impl<T: Transport> Connection<T> {
     /// Receives commands, a few at a time so that no peer keeps the task to itself. Returns their
     /// number.
     fn receive(&mut self, pending: &mut PendingNotifications) -> Result<usize, Close> {
-        let ready = self.transport_waker.as_ref();
-        let ready = ready.is_some_and(|waker| waker.take_ready());
-        if !ready && !self.input_left {
-            return Ok(0);
-        }
-        self.input_left = true;
         let mut cx = Context::from_waker(&self.waker);
         // The clocks are read once for all commands.
         let mut now = None;

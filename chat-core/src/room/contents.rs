@@ -49,6 +49,7 @@ impl Contents {
         let now = stamp.monotonic_ms;
         let presence_is_due = self.local.presence.due().is_some_and(|due| due <= now);
         if effects.is_only_an_event() && !presence_is_due {
+            // This moves no deadline.
             return true;
         }
         self.publish_changes(effects, counters, now)
@@ -76,18 +77,19 @@ impl Contents {
         if is_removal {
             counters.count_removal();
         }
+        counters.set_due(self.due());
         effects.appended || is_ephemeral || is_removal
     }
 
-    /// When something is due next, on the monotonic time line, or [`NEVER`].
-    pub(super) fn due(&self) -> u64 {
+    /// When something is due next, on the monotonic time line.
+    pub(super) fn due(&self) -> Option<u64> {
         match self.state.lifecycle() {
             Lifecycle::Live => {
-                let presence = self.local.presence.due().unwrap_or(NEVER);
-                self.state.due().unwrap_or(NEVER).min(presence)
+                let presence = self.local.presence.due();
+                self.state.due().into_iter().chain(presence).min()
             }
             // To be taken out of the registry as soon as possible.
-            Lifecycle::Ended | Lifecycle::Forgotten => 0,
+            Lifecycle::Ended | Lifecycle::Forgotten => Some(0),
         }
     }
 
@@ -255,5 +257,3 @@ impl Local {
 const MAX_REMOVALS: usize = 1024;
 /// Recent messages for a member who asked for recovery, did not get it, and named no number.
 const HISTORY_IF_NOT_RECOVERED: u64 = 50;
-/// A time that does not come.
-pub(super) const NEVER: u64 = u64::MAX;

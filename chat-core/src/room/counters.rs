@@ -1,12 +1,11 @@
-//! What readers look at without taking the lock of a room.
+//! What is looked at without taking the lock of a room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cursor::Cursor;
 
-/// Three counters that tell whether there is something to deliver. They are written under the room's
-/// lock.
-#[derive(Default)]
+/// Three counters that tell readers whether there is something to deliver, and the room's next deadline.
+/// All of them are written under the room's lock.
 pub(super) struct Counters {
     /// The sequence number of the newest event.
     head: AtomicU64,
@@ -14,9 +13,28 @@ pub(super) struct Counters {
     ephemeral: AtomicU64,
     /// Grows whenever stays are ended by somebody else.
     removals: AtomicU64,
+    /// When something is due next, on the monotonic time line, or [`NEVER`].
+    due: AtomicU64,
 }
 
 impl Counters {
+    pub(super) fn new(due: Option<u64>) -> Self {
+        Self {
+            head: AtomicU64::new(0),
+            ephemeral: AtomicU64::new(0),
+            removals: AtomicU64::new(0),
+            due: AtomicU64::new(due.unwrap_or(NEVER)),
+        }
+    }
+
+    pub(super) fn due(&self) -> Option<u64> {
+        Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NEVER)
+    }
+
+    pub(super) fn set_due(&self, due: Option<u64>) {
+        self.due.store(due.unwrap_or(NEVER), Ordering::Release);
+    }
+
     pub(super) fn head(&self) -> u64 {
         self.head.load(Ordering::Acquire)
     }
@@ -49,3 +67,6 @@ impl Counters {
             || cursor.removal.is_some()
     }
 }
+
+/// A time that does not come.
+const NEVER: u64 = u64::MAX;

@@ -1,6 +1,6 @@
 //! A room as its connections share it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use parking_lot::RwLock;
@@ -13,7 +13,7 @@ use crate::protocol::message::Content;
 use crate::protocol::{Error, Frames, MemberId, MembersPage, RoomId, RoomInfo};
 use crate::wake::WakerSet;
 
-use super::contents::{Contents, Local, NEVER};
+use super::contents::{Contents, Local};
 use super::counters::Counters;
 use super::cursor::{Cursor, Delivery};
 use super::joining::{Joined, PasswordGate, Return};
@@ -34,8 +34,6 @@ pub(crate) struct Room {
     pub(crate) number: u64,
     pub(crate) epoch: Box<str>,
     wakers: WakerSet,
-    /// When something is due next, on the monotonic time line, or [`NEVER`].
-    due: AtomicU64,
     contents: RwLock<Contents>,
 }
 
@@ -58,17 +56,17 @@ impl Room {
             bytes: limits.log_bytes,
         };
         let state = State::new(id.clone(), settings, retention, now.stamp);
+        let contents = Contents {
+            state,
+            local: Local::new(limits),
+        };
         Self {
-            counters: Counters::default(),
+            counters: Counters::new(contents.due()),
             id,
             number,
             epoch: epoch.into(),
             wakers: WakerSet::new(),
-            due: AtomicU64::new(state.due().unwrap_or(NEVER)),
-            contents: RwLock::new(Contents {
-                state,
-                local: Local::new(limits),
-            }),
+            contents: RwLock::new(contents),
         }
     }
 
@@ -111,7 +109,6 @@ impl Room {
         let mut contents = self.contents.write();
         let (result, effects) = change(&mut contents);
         let notify = contents.publish(effects, &self.counters, now.stamp);
-        self.due.store(contents.due(), Ordering::Release);
         (result, notify)
     }
 
@@ -122,7 +119,7 @@ impl Room {
     /// When [`tick`](Self::tick) has something to do next, on the monotonic time line. No lock is
     /// taken.
     pub(crate) fn due(&self) -> Option<u64> {
-        Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NEVER)
+        self.counters.due()
     }
 
     pub(crate) fn info(&self) -> RoomInfo {
@@ -222,16 +219,20 @@ impl Room {
             key,
         };
         let (outcome, notify) = self.change_without_notifying(now, |Contents { state, local }| {
-            // Checked under the lock, so that whoever has seen the drain and then had the lock knows
-            // that nothing more is appended.
+            // Checked under the lock, so that whoever has seen the drain and then had the lock
+            // knows that nothing more is appended.
             if draining.load(Ordering::Acquire) {
                 let known = key.and_then(|key| state.find_key(cursor.member, key));
-                return (known.ok_or_else(error::going_away), Effects::default());
+                return (known.map(Ok), Effects::default());
             }
             let (outcome, effects) = state.apply(now.stamp, message);
             local.typing.stop(cursor.member);
-            (outcome.map_err(Error::from), effects)
+            (Some(outcome), effects)
         });
+        let outcome = match outcome {
+            Some(outcome) => outcome.map_err(Error::from),
+            None => Err(error::going_away()),
+        };
         (outcome, NotifyLater(notify))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_ws::{Config, Origins, Socket, WebSocket, handshake};
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use chat_core::{Close, CloseCode};
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// Follows the frames of a client, header by header, without keeping their payloads.
 ///

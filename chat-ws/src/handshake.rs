@@ -63,7 +63,7 @@ pub fn handshake(
 
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
     let accept = HeaderValue::try_from(accept).expect("Base64 is fit for a header");
     let headers_out = response.headers_mut();
     headers_out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

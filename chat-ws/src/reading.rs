@@ -6,9 +6,9 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use chat_core::{Close, CloseCode, Incoming};
 use tokio::time::Instant;
-use tungstenite::error::{CapacityError, Error, ProtocolError};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::framing::{Fed, Framing};
 

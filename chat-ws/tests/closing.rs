@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat_core::{Close, CloseCode, Outgoing};
 use chat_ws::Config;
 use common::*;
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 

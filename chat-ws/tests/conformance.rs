@@ -2,7 +2,7 @@
 
 use chat_core::Chat;
 use chat_memory::conformance::{self, Heard, Peer};
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chat_ws::{Config, WebSocket};
 use common::*;
-use futures_util::StreamExt;
+use futures::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;

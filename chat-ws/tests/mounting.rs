@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 use chat_core::{Chat, Limits};
 use chat_ws::{ClientAddr, Origins, service};
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};

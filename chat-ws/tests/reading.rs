@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chat_ws::{Config, WebSocket};
 use common::*;
-use futures_util::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]

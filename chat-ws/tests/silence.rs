@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chat_ws::Config;
 use common::*;
-use futures_util::StreamExt;
+use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, advance, sleep, timeout};
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chat_core::{Close, CloseCode, Incoming, Outgoing};
 use chat_ws::{Config, WebSocket};
 use common::*;
-use futures_util::{Sink, SinkExt};
+use futures::{Sink, SinkExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a write of the script takes: so many bytes at most, or nothing yet.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_core::{Chat, Incoming};
 use chat_ws::{Config, WebSocket};
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 

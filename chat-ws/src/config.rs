@@ -65,8 +65,8 @@ impl Config {
         self
     }
 
-    /// Sets [`pong_timeout`](Self#structfield.pong_timeout): how long the peer may stay silent after
-    /// the ping. 12.5 s by default.
+    /// Sets [`pong_timeout`](Self#structfield.pong_timeout): how long the peer may stay silent
+    /// after the ping. 12.5 s by default.
     #[must_use]
     pub fn pong_timeout(mut self, pong_timeout: Duration) -> Self {
         self.pong_timeout = pong_timeout;
@@ -99,8 +99,8 @@ impl Config {
 }
 
 impl From<&Limits> for Config {
-    /// What the limits of an engine demand of its transport: their size of a frame, their heartbeat,
-    /// and half of that as the pong timeout. The other fields have their defaults.
+    /// What the limits of an engine demand of its transport: their size of a frame, their
+    /// heartbeat, and half of that as the pong timeout. The other fields have their defaults.
     fn from(limits: &Limits) -> Self {
         Self {
             message_bytes: limits.frame_bytes,

@@ -33,8 +33,9 @@
 //! # }
 //! ```
 //!
-//! **Serve a stream that the host has upgraded itself.** [`handshake`](handshake()) checks a request
-//! and makes the response, and [`serve_io`] takes over the stream once the response is written:
+//! **Serve a stream that the host has upgraded itself.** [`handshake`](handshake()) checks a
+//! request and makes the response, and [`serve_io`] takes over the stream once the response is
+//! written:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -60,8 +61,8 @@
 //! }
 //! ```
 //!
-//! **Decide which pages may connect.** Pages of the same origin may by default, and requests that do
-//! not come from a page always may:
+//! **Decide which pages may connect.** Pages of the same origin may by default, and requests that
+//! do not come from a page always may:
 //!
 //! ```
 //! use chat_ws::Origins;
@@ -71,8 +72,8 @@
 //! let service = chat_ws::service(chat).origins(Origins::List(origins));
 //! ```
 //!
-//! **Limit the connections of an address.** The endpoint does not know who is behind a proxy, so the
-//! host names the address. **Without [`ClientAddr`] the limits by address do not apply.**
+//! **Limit the connections of an address.** The endpoint does not know who is behind a proxy, so
+//! the host names the address. **Without [`ClientAddr`] the limits by address do not apply.**
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -93,26 +94,30 @@
 //! # }
 //! ```
 //!
+//! **Use the transport alone.** [`WebSocket`] carries any other protocol too; `examples/echo.rs` of
+//! this crate is a server that does.
+//!
 //! # Runtime
 //!
 //! Connections live on a tokio runtime with its time driver (`enable_time`), and sockets also need
-//! its I/O driver (`enable_io`). [`ChatService::respond`] spawns the connections that it accepts, and
-//! panics outside of a runtime. [`WebSocket::new`], [`serve_io`] and [`serve_upgraded`] start a timer,
-//! and panic outside of a runtime with a time driver. [`handshake`](handshake()), [`Origins`] and
-//! [`Rejection`] need no runtime.
+//! its I/O driver (`enable_io`). [`ChatService::respond`] spawns the connections that it accepts,
+//! and panics outside of a runtime. [`WebSocket::new`], [`serve_io`] and [`serve_upgraded`] start a
+//! timer, and panic outside of a runtime with a time driver. [`handshake`](handshake()),
+//! [`Origins`] and [`Rejection`] need no runtime.
 //!
 //! # Contents
 //!
-//! From the top layer down; each uses only those below it:
+//! The modules are layers. From the top down, each uses only those below it:
 //!
-//! | module | items | what it does |
-//! |---|---|---|
-//! | `service` | [`service`](service()), [`ChatService`], [`ClientAddr`] | the endpoint, for axum, hyper and everything that takes a `tower` service |
-//! | `serve` | [`serve_io`], [`serve_upgraded`] | serves connections that the host has upgraded itself |
-//! | `socket` | [`Socket`] | the stream under a connection that hyper has upgraded |
-//! | `websocket` | [`WebSocket`], [`Message`] | the transport: frames, pings, limits, the closing handshake |
-//! | `handshake` | [`handshake`](handshake()), [`SUBPROTOCOL`], [`Origins`], [`Rejection`] | the opening handshake and its responses |
-//! | `config` | [`Config`] | limits and times |
+//! * `service`: [`service`](service()), [`ChatService`] and [`ClientAddr`], the endpoint for axum,
+//!   hyper and everything that takes a `tower` service.
+//! * `serve`: [`serve_io`] and [`serve_upgraded`], for hosts that upgrade by themselves.
+//! * `socket`: [`Socket`], the stream under a connection that hyper has upgraded.
+//! * `websocket`: [`WebSocket`] and [`Message`], the transport alone: frames, pings, limits and the
+//!   closing handshake.
+//! * `handshake`: [`handshake`](handshake()), [`SUBPROTOCOL`], [`Origins`] and [`Rejection`], the
+//!   opening handshake and its responses.
+//! * `config`: [`Config`], the limits and times of a connection.
 
 mod config;
 mod handshake;

@@ -20,8 +20,8 @@ use crate::serve::serve_upgraded;
 
 /// The address that a connection counts under, as an extension of the request.
 ///
-/// The host inserts it, because only the host knows whether the peer's address counts or the one that
-/// a trusted proxy reports. Without it the limits by address do not apply.
+/// The host inserts it, because only the host knows whether the peer's address counts or the one
+/// that a trusted proxy reports. Without it the limits by address do not apply.
 ///
 /// ```
 /// # use std::net::{IpAddr, Ipv4Addr};
@@ -35,12 +35,13 @@ pub struct ClientAddr(pub IpAddr);
 ///
 /// ```
 /// # let chat = chat_core::Chat::builder().build();
-/// let app: axum::Router = axum::Router::new().route_service("/ws", chat_ws::service(chat.clone()));
+/// # use axum::Router;
+/// let app: Router = Router::new().route_service("/ws", chat_ws::service(chat.clone()));
 /// ```
 ///
-/// It is a service of `tower` and of hyper, and takes requests with any body, at any path. The server
-/// must run on tokio and must serve its connections with upgrades. Pages of other origins are
-/// rejected unless [`origins`](ChatService::origins) admits them.
+/// It is a service of `tower` and of hyper, and takes requests with any body, at any path. The
+/// server must run on tokio and must serve its connections with upgrades. Pages of other origins
+/// are rejected unless [`origins`](ChatService::origins) admits them.
 pub fn service(chat: Chat) -> ChatService {
     let config = Arc::new(Config::from(chat.limits()));
     ChatService {
@@ -78,8 +79,8 @@ impl ChatService {
     /// long as the connection.
     ///
     /// # Panics
-    /// If it accepts a request outside of a tokio runtime. The task panics if the runtime has no time
-    /// driver.
+    /// If it accepts a request outside of a tokio runtime. The task panics if the runtime has no
+    /// time driver.
     pub fn respond<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
         match self.accept(&mut request) {
             Ok(response) => response.map(|()| Full::default()),

@@ -25,8 +25,8 @@ enum Kind {
 }
 
 impl Socket {
-    /// Unwraps a connection that the server of hyper or of hyper-util (and so of axum) has upgraded.
-    /// Returns it with the bytes that the server has read behind the request.
+    /// Unwraps a connection that the server of hyper or of hyper-util (and so of axum) has
+    /// upgraded. Returns it with the bytes that the server has read behind the request.
     ///
     /// Nagle's algorithm is turned off if the stream is a TCP socket.
     pub fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {

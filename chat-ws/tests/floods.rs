@@ -12,7 +12,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-/// Sends `burst` every tenth of a second for five seconds. Returns everything that the server sends.
+/// Sends `burst` every tenth of a second for five seconds. Returns everything that the server
+/// sends.
 async fn flood(burst: Vec<u8>) -> Vec<Frame> {
     let client = echo(Config::default());
     let (mut reader, mut writer) = tokio::io::split(client);

@@ -1,5 +1,5 @@
-//! Frames of any kind, at once, byte by byte, and in any pieces: the responses are the same, and the
-//! memory is bounded by what was sent. See `docs/FUZZING.md`.
+//! Frames of any kind, at once, byte by byte, and in any pieces: the responses are the same, and
+//! the memory is bounded by what was sent. See `docs/FUZZING.md`.
 
 mod common;
 
@@ -78,8 +78,8 @@ fn check(sent: &[u8], cuts: &[usize]) {
     }
 }
 
-/// Everything that an echo server sends in response to `sent`, which arrives in pieces of these sizes
-/// in turn.
+/// Everything that an echo server sends in response to `sent`, which arrives in pieces of these
+/// sizes in turn.
 fn echoes(sent: &[u8], cuts: &[usize]) -> Vec<Frame> {
     let config = Config::default().message_bytes(LIMIT).idle_frames(u32::MAX);
     let mut frames = Vec::new();

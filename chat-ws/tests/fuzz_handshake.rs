@@ -1,5 +1,5 @@
-//! Requests of any kind to the endpoint, behind hyper as a server configures it: each has its status,
-//! and only what RFC 6455 §4.2.1 demands has 101. See `docs/FUZZING.md`.
+//! Requests of any kind to the endpoint, behind hyper as a server configures it: each has its
+//! status, and only what RFC 6455 §4.2.1 demands has 101. See `docs/FUZZING.md`.
 
 mod common;
 

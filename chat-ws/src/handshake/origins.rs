@@ -5,15 +5,16 @@ use http::uri::Authority;
 /// Whose pages may open a WebSocket (RFC 6455 §10.2). Browsers apply no CORS to WebSockets, so the
 /// server has to decide.
 ///
-/// A request without an `Origin` does not come from a page, and is always admitted: a client that is
-/// no browser could send any origin that it likes.
+/// A request without an `Origin` does not come from a page, and is always admitted: a client that
+/// is no browser could send any origin that it likes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// Pages of the host that the request names: the host and the port of the `Origin` are those of
     /// the `Host` header.
     ///
-    /// A missing port stands for the default port of the origin's scheme, in both headers, because a
-    /// proxy may have terminated TLS. `null`, the origin of sandboxed and local pages, is rejected.
+    /// A missing port stands for the default port of the origin's scheme, in both headers, because
+    /// a proxy may have terminated TLS. `null`, the origin of sandboxed and local pages, is
+    /// rejected.
     #[default]
     SameOrigin,
     /// Only pages of these origins, such as `https://example.org` or `http://localhost:3000`.

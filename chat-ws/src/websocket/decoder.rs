@@ -154,8 +154,8 @@ impl Decoder {
 
     /// Decodes until there is something to return, taking what it needs off `input`.
     ///
-    /// It handles at most `control_frames_left` pings and pongs, and counts them down. Pongs to send
-    /// are given to `send_pong`.
+    /// It handles at most `control_frames_left` pings and pongs, and counts them down. Pongs to
+    /// send are given to `send_pong`.
     pub(super) fn decode(
         &mut self,
         input: &mut &[u8],

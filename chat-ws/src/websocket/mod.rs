@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `transport` | [`WebSocket`]: the `Stream` and the `Sink` over a byte stream |
 //! | `closing_handshake` | the closing handshake, whichever side starts it |
-//! | `receiver` | the receiving side: limits what arrives, and holds a decoder while one is needed |
+//! | `receiver` | the receiving side: limits, and a decoder while one is needed |
 //! | `decoder` | bytes to messages, with tungstenite's protocol machine |
 //! | `frame_scanner` | where frames begin and end, and which headers are violations |
 //! | `write_queue` | frames that wait to be written |

@@ -1,4 +1,5 @@
-//! The receiving side of a connection: limits what arrives, and holds a decoder while one is needed.
+//! The receiving side of a connection: limits what arrives, and holds a decoder while one is
+//! needed.
 
 use bytes::Bytes;
 use chat_core::{Close, CloseCode};

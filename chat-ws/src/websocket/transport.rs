@@ -26,8 +26,8 @@ use crate::config::Config;
 ///
 /// # Memory
 ///
-/// An idle connection holds no buffer and no decoder. It is read into a buffer of its thread, and it
-/// has a decoder from the first byte of a message to the last. At most 64 KiB in 32 chunks, one
+/// An idle connection holds no buffer and no decoder. It is read into a buffer of its thread, and
+/// it has a decoder from the first byte of a message to the last. At most 64 KiB in 32 chunks, one
 /// `start_send` beyond that, one ping and 17 pongs wait to be written. A message under way takes at
 /// most [`Config::message_bytes`].
 ///
@@ -48,8 +48,8 @@ use crate::config::Config;
 /// pending while the queue is full. Whatever is sent once the connection is closing is dropped.
 ///
 /// `poll_close` sends a close frame (1000, unless [`Outgoing::Close`] was sent before), waits at
-/// most [`Config::close_timeout`] for the peer's close frame, discards everything else that arrives,
-/// and then shuts the socket down. It never fails.
+/// most [`Config::close_timeout`] for the peer's close frame, discards everything else that
+/// arrives, and then shuts the socket down. It never fails.
 ///
 /// # Cancel safety
 ///
@@ -141,7 +141,8 @@ impl<IO> WebSocket<IO> {
         }
     }
 
-    /// Queues the last frame. Nothing is decoded any more, unless the peer's close frame is awaited.
+    /// Queues the last frame. Nothing is decoded any more, unless the peer's close frame is
+    /// awaited.
     fn begin_closing(&mut self, frame: Bytes, closing: ClosingHandshake) {
         self.queue.push_close(frame);
         if !closing.awaits_close_frame() {

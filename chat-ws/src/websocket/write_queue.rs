@@ -13,8 +13,8 @@ use super::control_frames::PING;
 /// Whole frames in the order in which they are written, shared and not copied.
 ///
 /// While it holds less than [`MAX_BYTES`] in fewer than [`MAX_CHUNKS`] chunks, it has room for one
-/// more push of any size. At most one ping and 17 pongs wait besides, and the last of these pongs is
-/// always the newest (RFC 6455 §5.5.3). Two chunks (replies and a batch) need no allocation; the
+/// more push of any size. At most one ping and 17 pongs wait besides, and the last of these pongs
+/// is always the newest (RFC 6455 §5.5.3). Two chunks (replies and a batch) need no allocation; the
 /// memory that more chunks needed is released when all of them are written.
 #[derive(Default)]
 pub(super) struct WriteQueue {
@@ -30,7 +30,8 @@ pub(super) struct WriteQueue {
     unflushed: bool,
 }
 
-/// Pongs that wait beside the newest: as many as the pings that an honest client might send at once.
+/// Pongs that wait beside the newest: as many as the pings that an honest client might send at
+/// once.
 const MAX_PONGS: u8 = 16;
 /// With this many bytes the queue is full.
 const MAX_BYTES: usize = 64 * 1024;

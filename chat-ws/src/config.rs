@@ -42,9 +42,9 @@ pub struct Config {
     /// frame.
     pub linger: Duration,
     /// How many control frames and empty data frames the peer may send per second, as an average
-    /// over two seconds. 500 by default, which no honest client reaches.
+    /// over two seconds. 500 by default.
     ///
-    /// A peer that sends more is closed with 1008.
+    /// A peer that sends more does not pass for an honest client, and is closed with 1008.
     pub idle_frames: u32,
 }
 

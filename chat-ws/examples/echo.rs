@@ -1,4 +1,4 @@
-//! Sends every message back: what a protocol test suite talks to.
+//! A server that sends every message back, as the counterpart of a protocol test suite.
 //!
 //! `cargo run --release -p chat-ws --example echo -- 127.0.0.1:9001`
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_ws::{Config, Origins, Socket, WebSocket, handshake};
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -22,18 +22,18 @@ async fn main() -> std::io::Result<()> {
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let listener = TcpListener::bind(&address).await?;
-    eprintln!("echoing on ws://{address}");
-    let mut config = Config::default();
-    config.message_bytes = 64 << 20;
-    config.idle_frames = u32::MAX;
-    config.pong_timeout = Duration::from_secs(60);
+    eprintln!("listening on ws://{address}");
+    let config = Config::default()
+        .message_bytes(64 << 20)
+        .idle_frames(u32::MAX)
+        .pong_timeout(Duration::from_secs(60));
     let config = Arc::new(config);
     loop {
         let (socket, _) = listener.accept().await?;
         let config = Arc::clone(&config);
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| {
-                std::future::ready(Ok::<_, Infallible>(answer(request, Arc::clone(&config))))
+                std::future::ready(Ok::<_, Infallible>(respond(request, Arc::clone(&config))))
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -44,16 +44,16 @@ async fn main() -> std::io::Result<()> {
     }
 }
 
-fn answer(mut request: Request<Incoming>, config: Arc<Config>) -> Response<Full<Bytes>> {
+fn respond(mut request: Request<Incoming>, config: Arc<Config>) -> Response<Full<Bytes>> {
     let (method, version) = (request.method(), request.version());
     match handshake(method, version, request.headers(), &Origins::Any) {
         Ok(response) => {
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
                 if let Ok(upgraded) = upgrade.await {
-                    let (socket, read_ahead) = Socket::unwrap(upgraded);
+                    let (socket, read_ahead) = Socket::from_upgraded(upgraded);
                     let socket = WebSocket::new(socket, &read_ahead, config);
-                    // Even empty it pins the server's read buffer.
+                    // Even when it is empty it keeps the read buffer of the HTTP server alive.
                     drop(read_ahead);
                     echo(socket).await;
                 }
@@ -72,7 +72,7 @@ async fn echo(mut socket: WebSocket<Socket>) {
         {
             return;
         }
-        socket.queue_message(message);
+        socket.queue_message(message.into());
         if socket.flush().await.is_err() {
             return;
         }

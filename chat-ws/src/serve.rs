@@ -1,4 +1,4 @@
-//! Serving streams that a host has upgraded itself.
+//! Serving connections whose opening handshake the host has done itself.
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use crate::config::Config;
 use crate::socket::Socket;
 use crate::websocket::WebSocket;
 
-/// Serves a stream on which the opening handshake is done, for as long as it lives: spawn the
-/// future. `read_ahead` is what was read from the stream behind the handshake.
+/// Serves a stream whose opening handshake is done. Spawn the returned future; it lives as long as
+/// the connection, and dropping it drops the connection without a close frame.
+///
+/// `read_ahead` is what was read from the stream behind the handshake.
 ///
 /// # Panics
 /// Outside of a tokio runtime with its time driver.
@@ -24,7 +26,7 @@ pub fn serve_io<IO: AsyncRead + AsyncWrite + Unpin>(
     ticket.serve(WebSocket::new(io, read_ahead, config))
 }
 
-/// [`serve_io`] of a connection that hyper has upgraded.
+/// Serves a connection that hyper has upgraded. See [`serve_io`].
 ///
 /// # Panics
 /// Outside of a tokio runtime with its time driver.
@@ -33,6 +35,6 @@ pub fn serve_upgraded(
     upgraded: Upgraded,
     config: Arc<Config>,
 ) -> Connection<WebSocket<Socket>> {
-    let (socket, read_ahead) = Socket::unwrap(upgraded);
+    let (socket, read_ahead) = Socket::from_upgraded(upgraded);
     serve_io(ticket, socket, &read_ahead, config)
 }

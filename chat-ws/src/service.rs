@@ -1,4 +1,4 @@
-//! The endpoint, for any server that speaks `http` and `tower`.
+//! The WebSocket endpoint as a service of `tower` and of hyper.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,15 +15,13 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Config;
-use crate::handshake::handshake;
-use crate::origin::Origins;
-use crate::rejection::Rejection;
+use crate::handshake::{Origins, Rejection, handshake};
 use crate::serve::serve_upgraded;
 
-/// The address that a connection is counted under: a request extension, to be inserted by the host.
+/// The address that a connection counts under, as an extension of the request.
 ///
-/// It alone knows whether that is the peer's address or what a trusted proxy says. Without it the
-/// limits by address do not apply.
+/// The host inserts it, because only the host knows whether the peer's address counts or the one
+/// that a trusted proxy reports. Without it the limits by address do not apply.
 ///
 /// ```
 /// # use std::net::{IpAddr, Ipv4Addr};
@@ -33,16 +31,17 @@ use crate::serve::serve_upgraded;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddr(pub IpAddr);
 
-/// The endpoint of a chat: answers a WebSocket handshake and serves the connection.
+/// The endpoint of a chat: a service that answers WebSocket handshakes and serves the connections.
 ///
 /// ```
 /// # let chat = chat_core::Chat::builder().build();
-/// let app: axum::Router = axum::Router::new().route_service("/ws", chat_ws::service(chat.clone()));
+/// # use axum::Router;
+/// let app: Router = Router::new().route_service("/ws", chat_ws::service(chat.clone()));
 /// ```
 ///
-/// It takes requests with any body, at any path, and is also a service of hyper. The server must
-/// serve its connections with upgrades, on tokio. Pages of other origins are refused
-/// ([`origins`](ChatService::origins)).
+/// It is a service of `tower` and of hyper, and takes requests with any body, at any path. The
+/// server must run on tokio and must serve its connections with upgrades. Pages of other origins
+/// are rejected unless [`origins`](ChatService::origins) admits them.
 pub fn service(chat: Chat) -> ChatService {
     let config = Arc::new(Config::from(chat.limits()));
     ChatService {
@@ -52,7 +51,7 @@ pub fn service(chat: Chat) -> ChatService {
     }
 }
 
-/// What [`service`] makes. Cloning it is cheap, and all clones serve the same chat.
+/// The endpoint that [`service`] returns. Cloning it is cheap, and all clones serve the same chat.
 #[derive(Clone)]
 pub struct ChatService {
     chat: Chat,
@@ -61,31 +60,33 @@ pub struct ChatService {
 }
 
 impl ChatService {
-    /// Whose pages may connect; [`Origins::SameOrigin`] where nothing is said.
+    /// Sets whose pages may connect. [`Origins::SameOrigin`] by default.
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = Arc::new(origins);
         self
     }
 
-    /// Sizes and times; by default those of the chat's own limits.
+    /// Sets limits and times of the connections. By default they follow from the limits of the chat
+    /// (`Config::from(chat.limits())`).
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Arc::new(config);
         self
     }
 
-    /// Answers one request. What it accepts it serves in a task of its own, which lives as long as
-    /// the connection.
+    /// Answers one request. An accepted connection is served in a task of its own, which lives as
+    /// long as the connection.
     ///
     /// # Panics
-    /// If it accepts outside of a tokio runtime with its time driver.
+    /// If it accepts a request outside of a tokio runtime. The task panics if the runtime has no
+    /// time driver.
     pub fn respond<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
         match self.accept(&mut request) {
             Ok(response) => response.map(|()| Full::default()),
             Err(rejection) => {
-                // Browsers do not show the answer to a failed handshake.
-                tracing::debug!(%rejection, "WebSocket handshake refused");
+                // Browsers do not show the response to a failed handshake, so it is logged.
+                tracing::debug!(%rejection, "rejected a WebSocket handshake");
                 rejection.response()
             }
         }
@@ -94,31 +95,37 @@ impl ChatService {
     fn accept<B>(&self, request: &mut Request<B>) -> Result<Response<()>, Rejection> {
         let (method, version) = (request.method(), request.version());
         let response = handshake(method, version, request.headers(), &self.origins)?;
-        // The upgrade would only fail once 101 is sent.
+        // A connection that cannot be upgraded would otherwise fail only after 101 is sent.
         let extensions = request.extensions_mut();
         let upgrade = extensions
             .remove::<OnUpgrade>()
             .ok_or(Rejection::NotUpgradable)?;
         let addr = extensions.get().map(|ClientAddr(addr)| *addr);
-        let ticket = self.chat.admit(addr).map_err(Rejection::Busy)?;
-        tokio::spawn(upgraded(upgrade, ticket, Arc::clone(&self.config)));
+        let ticket = self.chat.admit(addr).map_err(Rejection::NotAdmitted)?;
+        tokio::spawn(serve_when_upgraded(
+            upgrade,
+            ticket,
+            Arc::clone(&self.config),
+        ));
         Ok(response)
     }
 }
 
-/// Waits for the upgrade, then leaves the connection to a task that has no memory of it.
-async fn upgraded(upgrade: OnUpgrade, ticket: Ticket, config: Arc<Config>) {
+/// How long the 101 may take to be written. A peer that does not read it would otherwise hold its
+/// slot for ever.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waits for the upgrade, then serves the connection in a new task, which does not keep the memory
+/// of the upgrade.
+async fn serve_when_upgraded(upgrade: OnUpgrade, ticket: Ticket, config: Arc<Config>) {
     match tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await {
         Ok(Ok(upgraded)) => {
             tokio::spawn(serve_upgraded(ticket, upgraded, config));
         }
-        Ok(Err(error)) => tracing::debug!(%error, "upgrade failed"),
-        Err(_) => tracing::debug!("upgrade timed out"),
+        Ok(Err(error)) => tracing::debug!(%error, "the HTTP upgrade failed"),
+        Err(_) => tracing::debug!("the HTTP upgrade timed out"),
     }
 }
-
-/// Time for the 101 to be written; a peer that does not take it holds a place.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<B> tower_service::Service<Request<B>> for ChatService {
     type Response = Response<Full<Bytes>>;

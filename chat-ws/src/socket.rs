@@ -1,4 +1,4 @@
-//! What an upgraded connection turns out to be.
+//! The stream under an upgraded HTTP connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,8 +11,10 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The stream under an upgraded HTTP connection: the bare TCP socket where there is one, so that
-/// reads and writes take no way round, else (TLS, Unix sockets, a host's own streams) hyper's.
+/// The stream under an upgraded HTTP connection.
+///
+/// This is the bare TCP socket where there is one, so that reads and writes go to it directly. For
+/// every other stream (TLS, Unix sockets, a host's own types) it is hyper's upgraded connection.
 #[derive(Debug)]
 pub struct Socket(Kind);
 
@@ -23,9 +25,11 @@ enum Kind {
 }
 
 impl Socket {
-    /// Unwraps what hyper's or hyper-util's server (and so axum's) has upgraded, with the bytes
-    /// that it has read behind the request. Turns Nagle's algorithm off where it can.
-    pub fn unwrap(upgraded: Upgraded) -> (Self, Bytes) {
+    /// Unwraps a connection that the server of hyper or of hyper-util (and so of axum) has
+    /// upgraded. Returns it with the bytes that the server has read behind the request.
+    ///
+    /// Nagle's algorithm is turned off if the stream is a TCP socket.
+    pub fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
         let (tcp, read_ahead) = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
             Ok(parts) => (parts.io, parts.read_buf),
             Err(upgraded) => match upgraded.downcast::<TokioIo<TcpStream>>() {
@@ -37,7 +41,7 @@ impl Socket {
             },
         };
         let tcp = tcp.into_inner();
-        // Fails for a socket that is closed already; reading will tell.
+        // This fails if the socket is already closed, which the next read reports.
         let _ = tcp.set_nodelay(true);
         (Self(Kind::Tcp(tcp)), read_ahead)
     }

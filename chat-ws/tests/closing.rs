@@ -1,4 +1,4 @@
-//! The closing handshake (RFC 6455 §5.5.1, §7), whoever begins it.
+//! The closing handshake (RFC 6455 §5.5.1, §7), whichever side starts it.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat_core::{Close, CloseCode, Outgoing};
 use chat_ws::Config;
 use common::*;
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -17,35 +17,35 @@ async fn a_close_is_echoed() {
         1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4999,
     ] {
         for reason in ["", "bye", &"r".repeat(123)] {
-            let got = ask(Config::default(), &close(code, reason), 1).await;
+            let got = responses(Config::default(), &close(code, reason), 1).await;
             assert_eq!(got, [(CLOSE, close_payload(code, reason))]);
         }
     }
-    let empty = ask(Config::default(), &frame(CLOSE, b""), 1).await;
+    let empty = responses(Config::default(), &frame(CLOSE, b""), 1).await;
     assert_eq!(empty, [(CLOSE, vec![])]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_close_is_a_protocol_error() {
+async fn an_invalid_close_frame_is_a_protocol_error() {
     for code in [
         0, 999, 1004, 1005, 1006, 1014, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
     ] {
-        let got = ask(Config::default(), &close(code, ""), usize::MAX).await;
+        let got = responses(Config::default(), &close(code, ""), usize::MAX).await;
         assert_eq!(close_code(&got), 1002, "{code}");
     }
     assert_eq!(
-        close_code(&ask(Config::default(), &frame(CLOSE, b"x"), 1).await),
+        close_code(&responses(Config::default(), &frame(CLOSE, b"x"), 1).await),
         1002
     );
     let bad_reason = frame(CLOSE, &[&1000u16.to_be_bytes()[..], b"\xff"].concat());
     assert_eq!(
-        close_code(&ask(Config::default(), &bad_reason, 1).await),
+        close_code(&responses(Config::default(), &bad_reason, 1).await),
         1007
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_counts_behind_a_close() {
+async fn everything_after_a_close_frame_is_ignored() {
     let input = [
         frame(TEXT, b"a"),
         close(1000, ""),
@@ -54,8 +54,8 @@ async fn nothing_counts_behind_a_close() {
         close(1001, ""),
     ]
     .concat();
-    for chop in [usize::MAX, 1] {
-        let got = ask(Config::default(), &input, chop).await;
+    for piece_len in [usize::MAX, 1] {
+        let got = responses(Config::default(), &input, piece_len).await;
         assert_eq!(
             got,
             [(TEXT, b"a".to_vec()), (CLOSE, close_payload(1000, ""))]
@@ -77,7 +77,7 @@ async fn the_stream_ends_once_the_peer_has_closed_its_half() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stream_ends_in_time_where_the_peer_does_not_end() {
+async fn the_stream_ends_in_time_although_the_peer_keeps_its_half_open() {
     let (mut socket, mut client) = pair(Config::default());
     client.write_all(&frame(TEXT, b"\xff")).await.unwrap();
     let start = Instant::now();
@@ -89,7 +89,7 @@ async fn the_stream_ends_in_time_where_the_peer_does_not_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_violation_is_answered_though_the_peer_goes_on_sending() {
+async fn a_violation_is_answered_although_the_peer_keeps_sending() {
     let (mut socket, mut client) = pair(Config::default());
     let server = tokio::spawn(async move { socket.next().await.is_none() });
     client.write_all(&header(TEXT, 1 << 30)).await.unwrap();
@@ -109,15 +109,15 @@ async fn a_violation_is_answered_though_the_peer_goes_on_sending() {
     assert_eq!(got[..4], [CLOSE, got.len() as u8 - 2, 3, 0xf1]);
 }
 
-fn bye() -> Outgoing {
+fn close_by_server() -> Outgoing {
     Outgoing::Close(Close::new(CloseCode::AWAY, "see you"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_close_waits_for_the_reply() {
+async fn a_close_by_the_server_waits_for_the_reply() {
     let (mut socket, mut client) = pair(Config::default());
-    socket.feed(bye()).await.unwrap();
-    socket.queue_message(text("too late"));
+    socket.feed(close_by_server()).await.unwrap();
+    socket.queue_message(text("too late").into());
     let server = tokio::spawn(async move {
         socket.close().await.unwrap();
         socket
@@ -127,7 +127,7 @@ async fn our_close_waits_for_the_reply() {
         (CLOSE, close_payload(1001, "see you"))
     );
     tokio::time::sleep(Duration::from_millis(1900)).await;
-    // What was under way is discarded; then comes the reply.
+    // Messages that were under way are discarded until the reply arrives.
     client.write_all(&frame(TEXT, b"under way")).await.unwrap();
     client.write_all(&frame(PING, b"?")).await.unwrap();
     client.write_all(&close(1001, "")).await.unwrap();
@@ -139,7 +139,7 @@ async fn our_close_waits_for_the_reply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_close_finds_the_reply_in_what_was_read_before() {
+async fn a_close_by_the_server_finds_a_reply_that_was_already_read() {
     let (mut socket, mut client) = pair(Config::default());
     let input = [
         frame(TEXT, b"a"),
@@ -151,7 +151,7 @@ async fn our_close_finds_the_reply_in_what_was_read_before() {
     client.write_all(&input).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), text("a"));
     let start = Instant::now();
-    socket.send(bye()).await.unwrap();
+    socket.send(close_by_server()).await.unwrap();
     socket.close().await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(
@@ -161,12 +161,12 @@ async fn our_close_finds_the_reply_in_what_was_read_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_close_does_not_wait_for_ever() {
+async fn a_close_by_the_server_does_not_wait_for_ever() {
     for chatty in [false, true] {
         let (mut socket, mut client) = pair(Config::default());
         let server = tokio::spawn(async move {
             let start = Instant::now();
-            socket.send(bye()).await.unwrap();
+            socket.send(close_by_server()).await.unwrap();
             socket.close().await.unwrap();
             start.elapsed()
         });
@@ -186,19 +186,19 @@ async fn our_close_does_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_close_does_not_wait_for_who_takes_nothing() {
+async fn a_close_by_the_server_does_not_wait_for_a_peer_that_reads_nothing() {
     let (io, client) = tokio::io::duplex(64);
     let mut socket = chat_ws::WebSocket::new(io, &[], Config::default().into());
-    socket.queue_message(text(&"x".repeat(1000)));
+    socket.queue_message(text(&"x".repeat(1000)).into());
     let start = Instant::now();
-    socket.feed(bye()).await.unwrap();
+    socket.feed(close_by_server()).await.unwrap();
     socket.close().await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_secs(2));
     drop(client);
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_without_a_word_says_normal() {
+async fn closing_without_a_reason_sends_1000() {
     let (mut socket, mut client) = pair(Config::default());
     client.write_all(&close(1000, "")).await.unwrap();
     socket.close().await.unwrap();
@@ -209,7 +209,7 @@ async fn closing_without_a_word_says_normal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_is_gone_ends_the_stream() {
+async fn the_stream_ends_when_the_peer_is_gone() {
     for input in [
         vec![],
         frame(TEXT, b"a"),
@@ -224,7 +224,7 @@ async fn a_peer_that_is_gone_ends_the_stream() {
         }
         assert!(socket.next().await.is_none());
         assert!(socket.next().await.is_none());
-        socket.send(bye()).await.unwrap();
+        socket.send(close_by_server()).await.unwrap();
         socket.close().await.unwrap();
     }
 }

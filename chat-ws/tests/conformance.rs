@@ -1,8 +1,8 @@
-//! WebSocket over loopback passes the suite that every transport must pass.
+//! WebSockets over loopback pass the suite that every transport must pass.
 
 use chat_core::Chat;
 use chat_memory::conformance::{self, Heard, Peer};
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,8 @@ impl Peer for Client {
         }
     }
 
-    // A socket is read in `recv` alone; what is not taken stays with the kernel and then with the server.
+    // A socket is read only in `recv`. What is not read stays with the kernel, and then with the
+    // server.
     async fn stop_reading(&mut self) {}
 
     async fn read_again(&mut self) {}
@@ -41,7 +42,7 @@ impl Peer for Client {
     async fn cut(self) {}
 }
 
-/// A server of `chat` with one connection, and its client.
+/// Starts a server of `chat` for one connection, and returns the client.
 async fn connect(chat: &Chat) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

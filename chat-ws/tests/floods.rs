@@ -1,4 +1,4 @@
-//! Bounds on what a peer can make the server do.
+//! Bounds on the work and the memory that a peer can cause.
 
 mod common;
 
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use chat_ws::{Config, WebSocket};
 use common::*;
-use futures_util::StreamExt;
+use futures::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-/// Sends `burst` every tenth of a second for five seconds, reading all that comes.
+/// Sends `burst` every tenth of a second for five seconds. Returns everything that the server
+/// sends.
 async fn flood(burst: Vec<u8>) -> Vec<Frame> {
     let client = echo(Config::default());
     let (mut reader, mut writer) = tokio::io::split(client);
@@ -29,9 +30,9 @@ async fn flood(burst: Vec<u8>) -> Vec<Frame> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_that_say_nothing_are_limited() {
+async fn frames_that_carry_nothing_are_limited() {
     for (first, per_second, code) in [
-        (PING, 490, 1002), // the final continuation, with nothing to continue
+        (PING, 490, 1002), // for the last frame, a continuation with nothing to continue
         (PING, 600, 1008),
         (PONG, 600, 1008),
         (TEXT, 600, 1008),
@@ -52,27 +53,27 @@ async fn empty_fragments_are_limited() {
     assert_eq!(close_code(&read_all(&mut client).await), 1008);
 }
 
-/// CVE-2026-48779: fragments of one byte, each of which is kept as something far larger.
+/// CVE-2026-48779: fragments of one byte, each of which takes far more than that in memory.
 #[test]
 fn a_message_of_one_byte_fragments_costs_as_much_as_its_frames() {
     let limit = Config::default().message_bytes;
     let of_fragments = |count: usize| {
         let input = fragments(count);
         let mut frames = Vec::new();
-        let memory = allocation_counter::measure(|| frames = outcome(&input));
+        let memory = allocation_counter::measure(|| frames = echo_of(&input));
         (frames, memory, input.len() as u64)
     };
     let (frames, memory, bytes) = of_fragments(limit);
     assert_eq!(frames[0], (TEXT, vec![b'a'; limit]));
     assert!(memory.bytes_max < 4 * limit as u64, "{memory:?}");
-    // Copied again with every fragment it would be 2 GiB.
+    // If the message were copied again with every fragment, this would be 2 GiB.
     assert!(memory.bytes_total < 2 * bytes, "{memory:?} for {bytes}");
     assert!(memory.count_total < 200, "{memory:?}");
     let (frames, ..) = of_fragments(limit + 1);
     assert_eq!(close_code(&frames), 1009);
 }
 
-/// CVE-2026-65623: all that there is of a message is gone through again with each of its fragments.
+/// CVE-2026-65623: everything that has arrived of a message is processed again with each fragment.
 #[test]
 fn a_message_of_eight_times_the_fragments_takes_about_eight_times_the_work() {
     let limit = Config::default().message_bytes;
@@ -80,15 +81,18 @@ fn a_message_of_eight_times_the_fragments_takes_about_eight_times_the_work() {
         let input = fragments(count);
         let work = || {
             let before = clock_gettime(ClockId::ThreadCPUTime);
-            assert_eq!(outcome(&input)[0].1.len(), count);
+            assert_eq!(echo_of(&input)[0].1.len(), count);
             let took = clock_gettime(ClockId::ThreadCPUTime) - before;
             took.tv_sec * 1_000_000_000 + took.tv_nsec
         };
-        (0..5).map(|_| work()).min().expect("some")
+        (0..5).map(|_| work()).min().expect("five measurements")
     };
     let (few, most) = (work(limit / 8), work(limit));
-    // Were it the square, it would be sixty-four times.
-    assert!(most < 24 * few, "{few} ns, then {most} ns");
+    // If the work grew with the square of the fragments, it would be sixty-four times as much.
+    assert!(
+        most < 24 * few,
+        "{few} ns for few fragments, {most} ns for eight times as many"
+    );
 }
 
 /// A message in fragments of one byte.
@@ -98,8 +102,8 @@ fn fragments(count: usize) -> Vec<u8> {
     [start, middle, end].concat()
 }
 
-/// What an echo says to `input` and to the end of it.
-fn outcome(input: &[u8]) -> Vec<Frame> {
+/// What an echo server sends in response to `input` and to its end.
+fn echo_of(input: &[u8]) -> Vec<Frame> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -117,12 +121,11 @@ fn outcome(input: &[u8]) -> Vec<Frame> {
     })
 }
 
-/// tungstenite's default keeps every pong that waits to be written.
+/// By default tungstenite keeps every pong that waits to be written.
 #[tokio::test(start_paused = true)]
 async fn pings_whose_pongs_nobody_reads_take_no_memory() {
     let (io, mut client) = tokio::io::duplex(4096);
-    let mut config = Config::default();
-    config.idle_frames = u32::MAX;
+    let config = Config::default().idle_frames(u32::MAX);
     let mut socket = chat_ws::WebSocket::new(io, &[], config.into());
     let server = tokio::spawn(async move { socket.next().await.is_none() });
     let ping = frame(PING, &[b'p'; 125]);
@@ -130,7 +133,7 @@ async fn pings_whose_pongs_nobody_reads_take_no_memory() {
         client.write_all(&ping).await.unwrap();
     }
     client.write_all(&close(1000, "")).await.unwrap();
-    // What the stream itself holds, the pongs of the queue, and the close.
+    // The frames that fit into the stream, the pongs of the queue, and the close frame.
     let got = read_all(&mut client).await;
     assert!(got.len() <= 4096 / 127 + 19, "{} frames", got.len());
     assert_eq!(close_code(&got), 1000);

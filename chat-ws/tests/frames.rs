@@ -1,27 +1,28 @@
-//! Single frames and messages of several, right and wrong (RFC 6455 §5, §7.4).
+//! Single frames and fragmented messages, valid and invalid (RFC 6455 §5, §7.4).
 
 mod common;
 
 use chat_ws::Config;
 use common::*;
 
-/// Sends `input` whole, in threes and byte by byte; the server's frames must be the same.
+/// Sends `input` at once, in pieces of three bytes, and byte by byte. The frames of the server must
+/// be `expected` each time.
 async fn check(name: &str, input: &[u8], expected: &[Frame]) {
-    for chop in [usize::MAX, 3, 1] {
+    for piece_len in [usize::MAX, 3, 1] {
         let mut expected = expected.to_vec();
         let mut input = input.to_vec();
         if !expected.iter().any(|(first, _)| *first == CLOSE) {
             input.extend(close(1000, "bye"));
             expected.push((CLOSE, close_payload(1000, "bye")));
         }
-        let mut got = ask(Config::default(), &input, chop).await;
-        // Of the server's own reasons only the code matters.
+        let mut got = responses(Config::default(), &input, piece_len).await;
+        // Where the server gives a reason of its own, only the code matters.
         for (first, payload) in &mut got {
             if *first == CLOSE && !payload.ends_with(b"bye") {
                 payload.truncate(2);
             }
         }
-        assert_eq!(got, expected, "{name}, in pieces of {chop}");
+        assert_eq!(got, expected, "{name}, in pieces of {piece_len}");
     }
 }
 
@@ -30,17 +31,17 @@ fn failed(code: u16) -> Frame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_every_length_come_back() {
+async fn messages_of_every_length_are_echoed() {
     for len in [
         0, 1, 125, 126, 127, 128, 1023, 1024, 1025, 16_383, 16_384, 65_535, 65_536,
     ] {
         let payload = vec![b'*'; len];
         for opcode in [TEXT, BINARY] {
             let input = frame(opcode, &payload);
-            let chop = if len > 2000 { 997 } else { 7 };
+            let piece_len = if len > 2000 { 997 } else { 7 };
             let mut input = [input.clone(), input].concat();
             input.extend(close(1000, ""));
-            let got = ask(Config::default(), &input, chop).await;
+            let got = responses(Config::default(), &input, piece_len).await;
             let message = (opcode, payload.clone());
             assert_eq!(got, [message.clone(), message, failed(1000)], "{len}");
         }
@@ -48,7 +49,7 @@ async fn messages_of_every_length_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_are_answered_with_what_they_carry() {
+async fn pings_are_answered_with_their_payload() {
     for payload in [
         &b""[..],
         b"Hello, world!",
@@ -63,18 +64,18 @@ async fn pings_are_answered_with_what_they_carry() {
         pongs.push((PONG, vec![n]));
     }
     check("ten pings", &pings, &pongs).await;
-    let unasked = [frame(PONG, b"unasked"), frame(PING, b"a")].concat();
-    check("pong, then ping", &unasked, &[(PONG, b"a".to_vec())]).await;
+    let unsolicited = [frame(PONG, b"unsolicited"), frame(PING, b"a")].concat();
+    check("pong, then ping", &unsolicited, &[(PONG, b"a".to_vec())]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_very_many_pings_the_first_and_the_last_are_answered() {
+async fn of_many_pings_at_once_the_first_and_the_last_are_answered() {
     let mut input = Vec::new();
     for n in 0..50u8 {
         input.extend(frame(PING, &[n]));
     }
     input.extend(close(1000, ""));
-    let got = ask(Config::default(), &input, usize::MAX).await;
+    let got = responses(Config::default(), &input, usize::MAX).await;
     let pongs: Vec<_> = got
         .iter()
         .filter(|(first, _)| *first == PONG)
@@ -86,7 +87,7 @@ async fn of_very_many_pings_the_first_and_the_last_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_headers_fail_the_connection() {
+async fn invalid_headers_fail_the_connection() {
     let unmasked = |first: u8| vec![first, 2, b'h', b'i'];
     let long_form = [&[TEXT, 0x80 | 126, 0, 5, 1, 2, 3, 4][..], b"xxxxx"].concat();
     let longer_form = [
@@ -128,14 +129,14 @@ async fn wrong_headers_fail_the_connection() {
         ),
     ] {
         check(name, &input, &[failed(1002)]).await;
-        // What came before it is delivered.
+        // Messages before it are delivered.
         let after = [frame(TEXT, b"first"), input].concat();
         check(name, &after, &[(TEXT, b"first".to_vec()), failed(1002)]).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn fragments_are_joined_with_control_frames_between() {
+async fn fragments_are_joined_across_control_frames() {
     let message = (TEXT, b"fragment1fragment2".to_vec());
     let pong = (PONG, b"p".to_vec());
     let [a, b] = [
@@ -178,7 +179,7 @@ async fn fragments_are_joined_with_control_frames_between() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn text_is_utf8() {
+async fn text_must_be_utf8() {
     let good = "Hello-µ@ßöäüàá-UTF-8!! κόσμε 안녕 🙂 \u{0} \u{7f} \u{ffff} \u{10ffff} \u{fffe}";
     check(
         "good",
@@ -205,7 +206,7 @@ async fn text_is_utf8() {
         b"\xfe",
         b"\xff",
         b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-        // Cut off at the end.
+        // Incomplete at the end.
         b"\xc3",
         b"\xe2\x82",
         b"\xf0\x9f\x99",
@@ -223,14 +224,14 @@ async fn text_is_utf8() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_text_is_refused_before_its_message_ends() {
+async fn invalid_text_is_rejected_before_its_message_ends() {
     let mut client = echo(Config::default());
     let start = frame(TEXT_START, b"\xce\xba\xe1\xbd\xb9\xf4\x90");
     tokio::io::AsyncWriteExt::write_all(&mut client, &start)
         .await
         .unwrap();
     assert_eq!(close_code(&read_all(&mut client).await), 1007);
-    // The same behind a message in one read, whether or not something else is wrong later.
+    // The same behind another message in one read, whether or not another violation follows.
     let start = [frame(TEXT, b"first"), start].concat();
     check(
         "bad text, unfinished",
@@ -248,9 +249,8 @@ async fn bad_text_is_refused_before_its_message_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_over_the_limit_is_refused_by_its_header() {
-    let mut config = Config::default();
-    config.message_bytes = 100;
+async fn a_message_over_the_limit_is_rejected_by_its_header() {
+    let config = Config::default().message_bytes(100);
     for input in [
         header(TEXT, 101),
         header(BINARY, 1 << 40),
@@ -263,7 +263,7 @@ async fn a_message_over_the_limit_is_refused_by_its_header() {
         ]
         .concat(),
     ] {
-        let got = ask(config.clone(), &input, usize::MAX).await;
+        let got = responses(config.clone(), &input, usize::MAX).await;
         assert_eq!(close_code(&got), 1009, "{input:?}");
     }
     let fits = [
@@ -271,6 +271,6 @@ async fn a_message_over_the_limit_is_refused_by_its_header() {
         frame(CONTINUE_END, &[b'a'; 40]),
     ]
     .concat();
-    let got = ask(config, &[fits, close(1000, "")].concat(), usize::MAX).await;
+    let got = responses(config, &[fits, close(1000, "")].concat(), usize::MAX).await;
     assert_eq!(got, [(TEXT, vec![b'a'; 100]), failed(1000)]);
 }

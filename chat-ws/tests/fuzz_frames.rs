@@ -1,5 +1,5 @@
-//! Frames of any kind, in one piece, byte by byte and cut anywhere: what comes of them is the same, and takes no more memory
-//! than was sent. See `docs/FUZZING.md`.
+//! Frames of any kind, at once, byte by byte, and in any pieces: the responses are the same, and
+//! the memory is bounded by what was sent. See `docs/FUZZING.md`.
 
 mod common;
 
@@ -10,10 +10,10 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use tokio::io::AsyncWriteExt;
 
-/// Frames that mostly follow each other as they should.
+/// Frames that are mostly valid, in a mostly valid order.
 #[test]
 fn frames() {
-    let play = |choices: &[u8]| {
+    let run = |choices: &[u8]| {
         let mut chance = Chance::of_choices(choices);
         let mut sent = Vec::new();
         while !chance.is_spent() && sent.len() < 4000 {
@@ -22,32 +22,32 @@ fn frames() {
         let cuts = std::iter::from_fn(|| Some(chance.random_range(1..40)));
         check(&sent, &cuts.take(sent.len()).collect::<Vec<_>>());
     };
-    bolero::check!().with_iterations(0).for_each(play);
-    inputs(1500, 120).for_each(|choices| play(&choices));
+    bolero::check!().with_iterations(0).for_each(run);
+    inputs(1500, 120).for_each(|choices| run(&choices));
 }
 
-/// Bytes as they come, behind a frame that is right.
+/// Arbitrary bytes behind a valid frame.
 #[test]
 fn any_stream() {
-    let play = |bytes: &[u8]| {
+    let run = |bytes: &[u8]| {
         check(&[&frame(TEXT, b"first"), bytes].concat(), &[7, 2, 64, 1]);
     };
-    bolero::check!().with_iterations(0).for_each(play);
+    bolero::check!().with_iterations(0).for_each(run);
     inputs(2000, 60).for_each(|bytes| {
-        // Few strings of bytes are masked by themselves.
+        // Few byte strings happen to have the mask bit set.
         let masked: Vec<u8> = bytes
             .iter()
             .enumerate()
             .map(|(n, byte)| if n == 1 { byte | 0x80 } else { *byte })
             .collect();
-        play(&masked);
+        run(&masked);
     });
 }
 
-/// What an echo says to `sent` does not depend on how it is cut.
+/// Checks that the responses to `sent` do not depend on the pieces in which it arrives.
 fn check(sent: &[u8], cuts: &[usize]) {
     let whole = echoes(sent, &[sent.len().max(1)]);
-    assert!(ends(&whole.last().expect("a last word").0), "{whole:?}");
+    assert_eq!(whole.last().expect("a last frame").0, CLOSE, "{whole:?}");
     for message in whole
         .iter()
         .filter(|(first, _)| [TEXT, BINARY].contains(first))
@@ -56,15 +56,19 @@ fn check(sent: &[u8], cuts: &[usize]) {
     }
     for cuts in [&[1], cuts] {
         let cut = echoes(sent, cuts);
-        let spoken = |frames: &[Frame]| -> Vec<Frame> {
+        let without_pongs = |frames: &[Frame]| -> Vec<Frame> {
             frames
                 .iter()
                 .filter(|(first, _)| *first != PONG)
                 .cloned()
                 .collect()
         };
-        assert_eq!(spoken(&whole), spoken(&cut), "{cuts:?}: {sent:02x?}");
-        // Of many pings at once only some are answered, but the last always.
+        assert_eq!(
+            without_pongs(&whole),
+            without_pongs(&cut),
+            "{cuts:?}: {sent:02x?}"
+        );
+        // Of many pings at once only some are answered, but always the last.
         let [some, all] = [&whole, &cut].map(|frames| -> Vec<&Frame> {
             frames.iter().filter(|(first, _)| *first == PONG).collect()
         });
@@ -74,15 +78,10 @@ fn check(sent: &[u8], cuts: &[usize]) {
     }
 }
 
-fn ends(first: &u8) -> bool {
-    *first == CLOSE
-}
-
-/// All that an echo says to `sent`, given in pieces of these sizes in turn.
+/// Everything that an echo server sends in response to `sent`, which arrives in pieces of these
+/// sizes in turn.
 fn echoes(sent: &[u8], cuts: &[usize]) -> Vec<Frame> {
-    let mut config = Config::default();
-    config.message_bytes = LIMIT;
-    config.idle_frames = u32::MAX;
+    let config = Config::default().message_bytes(LIMIT).idle_frames(u32::MAX);
     let mut frames = Vec::new();
     let memory = allocation_counter::measure(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,7 +95,7 @@ fn echoes(sent: &[u8], cuts: &[usize]) -> Vec<Frame> {
             while !left.is_empty() {
                 let (piece, rest) = left.split_at(left.len().min(*cuts.next().unwrap()));
                 left = rest;
-                // The server may have ended the stream before it took everything.
+                // The server may close before it has read everything.
                 if client.write_all(piece).await.is_err() {
                     break;
                 }
@@ -105,16 +104,16 @@ fn echoes(sent: &[u8], cuts: &[usize]) -> Vec<Frame> {
             read_all(&mut client).await
         });
     });
-    let most = 128 * 1024 + 32 * sent.len() as u64;
+    let max_bytes = 128 * 1024 + 32 * sent.len() as u64;
     assert!(
-        memory.bytes_max <= most,
+        memory.bytes_max <= max_bytes,
         "{} bytes: {sent:02x?}",
         memory.bytes_max
     );
     frames
 }
 
-/// A message of some fragments, a control frame, or something that is none.
+/// Appends a message of some fragments, a control frame, or something invalid.
 fn some_frames(chance: &mut Chance, out: &mut Vec<u8>) {
     match chance.random_range(0..16) {
         0..7 => {
@@ -137,7 +136,7 @@ fn some_frames(chance: &mut Chance, out: &mut Vec<u8>) {
             let bytes = payload(chance);
             out.extend(frame(PING, &bytes[..bytes.len().min(125)]));
         }
-        10 => out.extend(frame(PONG, b"unasked")),
+        10 => out.extend(frame(PONG, b"unsolicited")),
         11 => {
             let code = *[1000, 1001, 1005, 999, 1016, 3000, 4999, 5000]
                 .choose(chance)
@@ -146,7 +145,7 @@ fn some_frames(chance: &mut Chance, out: &mut Vec<u8>) {
         }
         12 => out.extend(frame(chance.random(), &payload(chance))),
         13 => {
-            // A length in a form of its own, or one that never comes.
+            // A length in an arbitrary form, or a payload that never arrives.
             let form: u8 = chance.random();
             out.extend([TEXT, form]);
             out.extend((0..chance.random_range(0..12)).map(|_| chance.random::<u8>()));
@@ -171,5 +170,5 @@ fn payload(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// The longest message.
+/// The longest message, in bytes.
 const LIMIT: usize = 300;

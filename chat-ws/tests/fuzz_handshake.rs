@@ -1,5 +1,5 @@
-//! Requests of any kind to the endpoint, behind hyper as a server sets it up: each has its status, and 101 only what
-//! RFC 6455 §4.2.1 asks for. See `docs/FUZZING.md`.
+//! Requests of any kind to the endpoint, behind hyper as a server configures it: each has its
+//! status, and only what RFC 6455 §4.2.1 demands has 101. See `docs/FUZZING.md`.
 
 mod common;
 
@@ -11,27 +11,27 @@ use rand::seq::IndexedRandom;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// Well-formed requests, whose headers are there, absent, doubled and odd.
+/// Well-formed requests whose headers are present, missing, repeated or unusual.
 #[test]
 fn requests() {
-    let play = |choices: &[u8]| {
+    let run = |choices: &[u8]| {
         let head = request(&mut Chance::of_choices(choices));
-        let expected = status(&head);
+        let expected = expected_status(&head);
         for pieces in [usize::MAX, 1] {
             let (got, welcomed) = send(head.as_bytes(), pieces);
             assert_eq!(got, Some(expected), "{head}");
             assert_eq!(welcomed, expected == 101, "{head}");
         }
     };
-    bolero::check!().with_iterations(0).for_each(play);
-    inputs(1500, 60).for_each(|choices| play(&choices));
+    bolero::check!().with_iterations(0).for_each(run);
+    inputs(1500, 60).for_each(|choices| run(&choices));
 }
 
-/// A request that is right but for some of its bytes.
+/// A valid request of which some bytes are changed.
 #[test]
 fn damaged_requests() {
-    let play = |edits: &[u8]| {
-        let mut head = HONEST.replace('\n', "\r\n").into_bytes();
+    let run = |edits: &[u8]| {
+        let mut head = VALID_REQUEST.replace('\n', "\r\n").into_bytes();
         for edit in edits.chunks_exact(4).take(16) {
             let at = usize::from(u16::from_be_bytes([edit[1], edit[2]])) % head.len();
             match edit[0] % 4 {
@@ -45,24 +45,25 @@ fn damaged_requests() {
         let (got, _) = send(&head, usize::MAX);
         let whole = head.windows(4).any(|end| end == b"\r\n\r\n")
             || head.windows(2).any(|end| end == b"\n\n");
-        // What is wrong may be seen before the end that the server waits for when it gets byte by byte.
+        // An error may be noticed before the end of the head, but a server that receives the head
+        // byte by byte waits for that end.
         let same = send(&head, 1).0 == got || (!whole && matches!(got, Some(400 | 431)));
         assert!(
             same,
-            "in one piece {got:?}, and byte by byte not: {shown:?}"
+            "{got:?} at once, but another status byte by byte: {shown:?}"
         );
         match got {
-            Some(101) => assert!(opens(&head), "{shown:?}"),
+            Some(101) => assert!(is_opening_request(&head), "{shown:?}"),
             Some(400 | 403 | 405 | 414 | 426 | 431 | 505) => {}
             None => assert!(!whole, "{shown:?}"),
             Some(status) => panic!("{status}: {shown:?}"),
         }
     };
-    bolero::check!().with_iterations(0).for_each(play);
-    inputs(1500, 24).for_each(|edits| play(&edits));
+    bolero::check!().with_iterations(0).for_each(run);
+    inputs(1500, 24).for_each(|edits| run(&edits));
 }
 
-/// The status of the answer to `head`, and whether the chat speaks behind it.
+/// The status of the response to `head`, and whether the chat answers on the connection.
 fn send(head: &[u8], piece: usize) -> (Option<u16>, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -73,23 +74,23 @@ fn send(head: &[u8], piece: usize) -> (Option<u16>, bool) {
         let chat = Chat::builder().seed(1).build();
         let mut client = endpoint(&chat);
         for piece in head.chunks(piece) {
-            // It may have been refused before all of it was sent.
+            // The server may reject it before all of it is sent.
             if client.write_all(piece).await.is_err() {
                 break;
             }
             tokio::task::yield_now().await;
         }
-        let Some((status, answer)) = answer(&mut client).await else {
+        let Some((status, response)) = response_head(&mut client).await else {
             return (None, false);
         };
         if status != 101 || !head.ends_with(b"\r\n\r\n") {
             return (Some(status), false);
         }
-        if let Some(key) = value(&lines(head), "sec-websocket-key") {
+        if let Some(key) = value(&headers(head), "sec-websocket-key") {
             let accept = derive_accept_key(key.as_bytes());
             assert!(
-                answer.contains(&format!("sec-websocket-accept: {accept}\r\n")),
-                "{answer}"
+                response.contains(&format!("sec-websocket-accept: {accept}\r\n")),
+                "{response}"
             );
         }
         client
@@ -102,48 +103,48 @@ fn send(head: &[u8], piece: usize) -> (Option<u16>, bool) {
     })
 }
 
-/// What a well-formed request is answered.
-fn status(head: &str) -> u16 {
-    let lines = lines(head.as_bytes());
-    let origins: Vec<&str> = lines
+/// The status that a well-formed request must have.
+fn expected_status(head: &str) -> u16 {
+    let headers = headers(head.as_bytes());
+    let origins: Vec<&str> = headers
         .iter()
         .filter(|(name, _)| name == "origin")
         .map(|(_, value)| &**value)
         .collect();
     let foreign = match &origins[..] {
         [] => false,
-        ["http://chat" | "https://chat:443"] => value(&lines, "host").as_deref() != Some("chat"),
+        ["http://chat" | "https://chat:443"] => value(&headers, "host").as_deref() != Some("chat"),
         _ => true,
     };
-    if lines.len() > MAX_HEADERS {
+    if headers.len() > MAX_HEADERS {
         431
     } else if !head.starts_with("GET ") {
         405
     } else if !head.contains(" HTTP/1.1\r\n") {
         505
-    } else if !lists(&lines, "connection", "upgrade")
-        || !lists(&lines, "upgrade", "websocket")
-        || value(&lines, "sec-websocket-version").as_deref() != Some("13")
+    } else if !lists(&headers, "connection", "upgrade")
+        || !lists(&headers, "upgrade", "websocket")
+        || value(&headers, "sec-websocket-version").as_deref() != Some("13")
     {
         426
-    } else if value(&lines, "host").is_none_or(|host| host.is_empty())
-        || !value(&lines, "sec-websocket-key").is_some_and(|key| is_key(&key))
-        || has_body(&lines)
+    } else if value(&headers, "host").is_none_or(|host| host.is_empty())
+        || !value(&headers, "sec-websocket-key").is_some_and(|key| is_key(&key))
+        || has_body(&headers)
     {
         400
     } else if foreign {
         403
     } else {
         assert!(
-            opens(head.as_bytes()),
-            "two readings of one request: {head}"
+            is_opening_request(head.as_bytes()),
+            "the two checks of this test disagree: {head}"
         );
         101
     }
 }
 
-/// Whether this is, origins aside, the request of RFC 6455 §4.2.1.
-fn opens(head: &[u8]) -> bool {
+/// Whether this is the request of RFC 6455 §4.2.1, apart from its origin.
+fn is_opening_request(head: &[u8]) -> bool {
     let text: String = head.iter().map(|byte| char::from(*byte)).collect();
     let first = text
         .trim_start_matches(['\r', '\n'])
@@ -151,27 +152,27 @@ fn opens(head: &[u8]) -> bool {
         .next()
         .unwrap_or_default();
     let words: Vec<&str> = first.split(' ').collect();
-    let lines = lines(head);
+    let headers = headers(head);
     matches!(words[..], ["GET", _, "HTTP/1.1"])
-        && lists(&lines, "connection", "upgrade")
-        && lists(&lines, "upgrade", "websocket")
-        && value(&lines, "sec-websocket-version").as_deref() == Some("13")
-        && value(&lines, "host").is_some_and(|host| !host.is_empty())
-        && value(&lines, "sec-websocket-key").is_some_and(|key| is_key(&key))
-        && !has_body(&lines)
+        && lists(&headers, "connection", "upgrade")
+        && lists(&headers, "upgrade", "websocket")
+        && value(&headers, "sec-websocket-version").as_deref() == Some("13")
+        && value(&headers, "host").is_some_and(|host| !host.is_empty())
+        && value(&headers, "sec-websocket-key").is_some_and(|key| is_key(&key))
+        && !has_body(&headers)
 }
 
-fn has_body(lines: &[(String, String)]) -> bool {
-    lines.iter().any(|(name, value)| {
+fn has_body(headers: &[(String, String)]) -> bool {
+    headers.iter().any(|(name, value)| {
         name == "transfer-encoding" || (name == "content-length" && value != "0")
     })
 }
 
-/// Names, in lower case, and values of the headers.
-fn lines(head: &[u8]) -> Vec<(String, String)> {
+/// The names, in lower case, and the values of the headers.
+fn headers(head: &[u8]) -> Vec<(String, String)> {
     let text: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let lines = text.trim_start_matches(['\r', '\n']).lines().skip(1);
-    lines
+    let headers = text.trim_start_matches(['\r', '\n']).lines().skip(1);
+    headers
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| {
@@ -181,8 +182,8 @@ fn lines(head: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn lists(lines: &[(String, String)], name: &str, token: &str) -> bool {
-    lines
+fn lists(headers: &[(String, String)], name: &str, token: &str) -> bool {
+    headers
         .iter()
         .filter(|(known, _)| known == name)
         .any(|(_, value)| {
@@ -193,14 +194,14 @@ fn lists(lines: &[(String, String)], name: &str, token: &str) -> bool {
         })
 }
 
-/// The value of a header that is there once.
-fn value(lines: &[(String, String)], name: &str) -> Option<String> {
-    let mut values = lines.iter().filter(|(known, _)| known == name);
+/// The value of a header that occurs exactly once.
+fn value(headers: &[(String, String)], name: &str) -> Option<String> {
+    let mut values = headers.iter().filter(|(known, _)| known == name);
     let (_, value) = values.next()?;
     values.next().is_none().then(|| value.clone())
 }
 
-/// Sixteen bytes in Base64.
+/// Whether this is the Base64 form of sixteen bytes.
 fn is_key(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| {
         let digit = |c: u8| c.is_ascii_alphanumeric() || b"+/".contains(&c);
@@ -216,16 +217,20 @@ fn request(chance: &mut Chance) -> String {
     let target = of(&["/ws", "/ws", "/", "/ws?a=b", "http://chat/ws"]);
     let version = of(&["1", "1", "1", "1", "1", "1", "1", "0"]);
     let mut headers = Vec::new();
-    for line in HONEST.lines().skip(1).take_while(|line| !line.is_empty()) {
-        let (name, honest) = line.split_once(": ").unwrap();
-        let odd = *ODD.choose(chance).unwrap();
+    for line in VALID_REQUEST
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+    {
+        let (name, valid) = line.split_once(": ").unwrap();
+        let unusual = *UNUSUAL.choose(chance).unwrap();
         match chance.random_range(0..32) {
             0 => {}
-            1 => headers.extend([(name.to_owned(), honest), (name.to_owned(), honest)]),
-            2 => headers.extend([(name.to_owned(), odd), (name.to_owned(), honest)]),
-            3 => headers.push((name.to_owned(), odd)),
-            4 => headers.push((name.to_ascii_uppercase(), honest)),
-            _ => headers.push((name.to_owned(), honest)),
+            1 => headers.extend([(name.to_owned(), valid), (name.to_owned(), valid)]),
+            2 => headers.extend([(name.to_owned(), unusual), (name.to_owned(), valid)]),
+            3 => headers.push((name.to_owned(), unusual)),
+            4 => headers.push((name.to_ascii_uppercase(), valid)),
+            _ => headers.push((name.to_owned(), valid)),
         }
     }
     for _ in 0..chance.random_range(0..3) {
@@ -237,7 +242,7 @@ fn request(chance: &mut Chance) -> String {
             "Upgrade",
             "Connection",
         ];
-        let value = ODD.choose(chance).unwrap();
+        let value = UNUSUAL.choose(chance).unwrap();
         headers.push(((*name.choose(chance).unwrap()).to_owned(), *value));
     }
     if chance.random_bool(0.1) {
@@ -259,7 +264,7 @@ fn request(chance: &mut Chance) -> String {
     format!("{method} {target} HTTP/1.{version}\r\n{headers}\r\n")
 }
 
-const HONEST: &str = "GET /ws HTTP/1.1
+const VALID_REQUEST: &str = "GET /ws HTTP/1.1
 Host: chat
 Upgrade: websocket
 Connection: keep-alive, Upgrade
@@ -268,8 +273,8 @@ Sec-WebSocket-Version: 13
 
 ";
 
-/// Values that fit one header or another, or none.
-const ODD: &[&str] = &[
+/// Values that are valid in some header, or in none.
+const UNUSUAL: &[&str] = &[
     "",
     "chat",
     "websocket",

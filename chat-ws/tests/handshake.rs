@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The request of §1.2, without what `but` names and with what it adds.
-fn headers(but: &[(&'static str, &str)]) -> HeaderMap {
-    let honest = [
+/// The headers of the request in §1.2, with those in `changes` replaced. The value `-` removes one.
+fn headers(changes: &[(&'static str, &str)]) -> HeaderMap {
+    let valid = [
         ("host", "server.example.com"),
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
@@ -16,15 +16,15 @@ fn headers(but: &[(&'static str, &str)]) -> HeaderMap {
         ("sec-websocket-version", "13"),
     ];
     let mut headers = HeaderMap::new();
-    for (name, value) in honest {
-        if but.iter().all(|(other, _)| *other != name) {
+    for (name, value) in valid {
+        if changes.iter().all(|(other, _)| *other != name) {
             headers.append(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             );
         }
     }
-    for (name, value) in but.iter().filter(|(_, value)| *value != "-") {
+    for (name, value) in changes.iter().filter(|(_, value)| *value != "-") {
         headers.append(
             HeaderName::from_static(name),
             HeaderValue::from_str(value).unwrap(),
@@ -33,18 +33,18 @@ fn headers(but: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-fn shake(but: &[(&'static str, &str)]) -> Result<Response<()>, Rejection> {
+fn handshake_with(changes: &[(&'static str, &str)]) -> Result<Response<()>, Rejection> {
     handshake(
         &Method::GET,
         Version::HTTP_11,
-        &headers(but),
+        &headers(changes),
         &Origins::SameOrigin,
     )
 }
 
 #[test]
 fn the_example_of_the_rfc_is_accepted() {
-    let response = shake(&[]).unwrap();
+    let response = handshake_with(&[]).unwrap();
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(
         response.headers()["sec-websocket-accept"],
@@ -56,36 +56,56 @@ fn the_example_of_the_rfc_is_accepted() {
 }
 
 #[test]
-fn lists_and_cases_are_read_as_http_has_them() {
-    for but in [
+fn lists_and_letter_case_are_read_as_http_defines_them() {
+    for changes in [
         &[("connection", "keep-alive, Upgrade")][..],
         &[("connection", "close,uPgRaDe\t,  te")],
         &[("connection", "keep-alive"), ("connection", "UPGRADE")],
         &[("upgrade", "WebSocket")],
         &[("upgrade", "h2c,\twebsocket")],
         &[("sec-websocket-key", "  dGhlIHNhbXBsZSBub25jZQ==  ")],
-        // Bits behind the sixteenth byte.
+        // Unused bits behind the sixteenth byte are set.
         &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZR==")],
         &[("sec-websocket-extensions", "permessage-deflate")],
         &[("origin", "https://server.example.com")],
         &[("content-length", "0")],
     ] {
-        assert!(shake(but).is_ok(), "{but:?}");
+        assert!(handshake_with(changes).is_ok(), "{changes:?}");
     }
 }
 
 #[test]
-fn each_fault_has_its_answer() {
-    for (but, rejection, status) in [
+fn each_fault_has_its_response() {
+    for (changes, rejection, status) in [
         (&[("connection", "-")][..], Rejection::NoUpgrade, 426),
         (&[("connection", "keep-alive")], Rejection::NoUpgrade, 426),
         (&[("upgrade", "-")], Rejection::NoUpgrade, 426),
         (&[("upgrade", "websockets")], Rejection::NoUpgrade, 426),
-        (&[("sec-websocket-version", "-")], Rejection::Version, 426),
-        (&[("sec-websocket-version", "8")], Rejection::Version, 426),
-        (&[("sec-websocket-version", "12")], Rejection::Version, 426),
-        (&[("sec-websocket-version", "99")], Rejection::Version, 426),
-        (&[("sec-websocket-version", "013")], Rejection::Version, 426),
+        (
+            &[("sec-websocket-version", "-")],
+            Rejection::WebSocketVersion,
+            426,
+        ),
+        (
+            &[("sec-websocket-version", "8")],
+            Rejection::WebSocketVersion,
+            426,
+        ),
+        (
+            &[("sec-websocket-version", "12")],
+            Rejection::WebSocketVersion,
+            426,
+        ),
+        (
+            &[("sec-websocket-version", "99")],
+            Rejection::WebSocketVersion,
+            426,
+        ),
+        (
+            &[("sec-websocket-version", "013")],
+            Rejection::WebSocketVersion,
+            426,
+        ),
         (&[("upgrade", "h2c")], Rejection::NoUpgrade, 426),
         (
             &[("connection", "upgraded, close")],
@@ -94,7 +114,7 @@ fn each_fault_has_its_answer() {
         ),
         (
             &[("sec-websocket-version", "13, 8")],
-            Rejection::Version,
+            Rejection::WebSocketVersion,
             426,
         ),
         (&[("host", "-")], Rejection::Host, 400),
@@ -127,7 +147,8 @@ fn each_fault_has_its_answer() {
             Rejection::Key,
             400,
         ),
-        // What follows such a head is its body to a proxy, and would be frames to us.
+        // A proxy takes what follows such a head for its body, and the server would take it for
+        // frames.
         (&[("content-length", "5")], Rejection::Content, 400),
         (&[("transfer-encoding", "chunked")], Rejection::Content, 400),
         (
@@ -142,14 +163,14 @@ fn each_fault_has_its_answer() {
             403,
         ),
     ] {
-        let rejected = shake(but).unwrap_err();
-        assert_eq!(rejected, rejection, "{but:?}");
-        assert_eq!(rejected.response().status().as_u16(), status, "{but:?}");
+        let rejected = handshake_with(changes).unwrap_err();
+        assert_eq!(rejected, rejection, "{changes:?}");
+        assert_eq!(rejected.response().status().as_u16(), status, "{changes:?}");
     }
 }
 
 #[test]
-fn method_and_http_version_come_first() {
+fn method_and_http_version_are_checked_first() {
     let origins = Origins::SameOrigin;
     let post = handshake(&Method::POST, Version::HTTP_11, &headers(&[]), &origins).unwrap_err();
     assert_eq!(post.response().headers()["allow"], "GET");
@@ -161,9 +182,9 @@ fn method_and_http_version_come_first() {
 }
 
 #[test]
-fn a_refused_upgrade_says_what_is_spoken() {
-    for but in [("sec-websocket-version", "12"), ("upgrade", "-")] {
-        let response = shake(&[but]).unwrap_err().response();
+fn a_response_that_asks_for_an_upgrade_names_the_protocol() {
+    for changes in [("sec-websocket-version", "12"), ("upgrade", "-")] {
+        let response = handshake_with(&[changes]).unwrap_err().response();
         assert_eq!(response.headers()["upgrade"], "websocket");
         assert_eq!(response.headers()["connection"], "upgrade");
         assert_eq!(response.headers()["sec-websocket-version"], "13");
@@ -171,7 +192,7 @@ fn a_refused_upgrade_says_what_is_spoken() {
 }
 
 #[test]
-fn our_subprotocol_is_taken_and_no_other() {
+fn only_our_subprotocol_is_selected() {
     for (offers, selected) in [
         (&[("sec-websocket-protocol", "chat.v1")][..], true),
         (&[("sec-websocket-protocol", "chat.v2, chat.v1")], true),
@@ -185,7 +206,7 @@ fn our_subprotocol_is_taken_and_no_other() {
         (&[("sec-websocket-protocol", "chat.v10")], false),
         (&[("sec-websocket-protocol", "mqtt, soap")], false),
     ] {
-        let response = shake(offers).unwrap();
+        let response = handshake_with(offers).unwrap();
         let header = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
         assert_eq!(
             header.is_some_and(|protocol| protocol == "chat.v1"),

@@ -1,4 +1,4 @@
-//! What a connection holds.
+//! The size of a connection in memory.
 
 use chat_ws::{Socket, WebSocket};
 use tokio::net::TcpStream;

@@ -1,4 +1,6 @@
-//! The service in the servers that it is made for, with real sockets and another client.
+//! The service in the servers that it is made for, with real sockets and an independent client.
+
+mod common;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 use chat_core::{Chat, Limits};
 use chat_ws::{ClientAddr, Origins, service};
-use futures_util::{SinkExt, StreamExt};
+use common::{TEXT, frame};
+use futures::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,8 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Says hello, and gives the first event's type.
-async fn welcome(address: SocketAddr) -> String {
+/// Sends `hello`, and returns the type of the first event.
+async fn first_event(address: SocketAddr) -> String {
     let url = format!("ws://{address}/ws");
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     socket
@@ -52,14 +55,14 @@ async fn serve_axum(chat: &Chat) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn axum_takes_it_as_a_route() {
+async fn axum_mounts_it_as_a_route() {
     let chat = Chat::builder().build();
     let address = serve_axum(&chat).await;
-    assert_eq!(welcome(address).await, "welcome");
+    assert_eq!(first_event(address).await, "welcome");
 }
 
 #[tokio::test]
-async fn hyper_takes_it_as_a_service() {
+async fn hyper_serves_it_as_a_service() {
     let chat = Chat::builder().build();
     for auto in [false, true] {
         let (listener, address) = bind().await;
@@ -78,11 +81,11 @@ async fn hyper_takes_it_as_a_service() {
                     .await;
             }
         });
-        assert_eq!(welcome(address).await, "welcome");
+        assert_eq!(first_event(address).await, "welcome");
     }
 }
 
-/// A stream that is no TCP socket is served too, if less directly.
+/// A stream that is not a TCP socket is served through hyper's own type.
 #[tokio::test]
 async fn other_streams_are_served() {
     let chat = Chat::builder().build();
@@ -106,18 +109,16 @@ async fn other_streams_are_served() {
 }
 
 #[tokio::test]
-async fn bytes_behind_the_request_are_not_lost() {
+async fn bytes_that_arrive_with_the_request_are_not_lost() {
     let chat = Chat::builder().build();
     let address = serve_axum(&chat).await;
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = "GET /ws HTTP/1.1\r\nHost: chat\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    // A hello under the mask of zeros, in the same segment.
-    let hello = br#"{"type":"hello"}"#;
-    let frame = [&[0x81, 0x80 | hello.len() as u8, 0, 0, 0, 0], &hello[..]].concat();
+    let hello = frame(TEXT, br#"{"type":"hello"}"#);
     socket
-        .write_all(&[request.as_bytes(), &frame].concat())
+        .write_all(&[request.as_bytes(), &hello].concat())
         .await
         .unwrap();
     let mut got = String::new();
@@ -130,7 +131,7 @@ async fn bytes_behind_the_request_are_not_lost() {
     assert!(got.starts_with("HTTP/1.1 101 "));
 }
 
-async fn refused(address: SocketAddr, origin: Option<&str>) -> (StatusCode, HeaderMap) {
+async fn rejection(address: SocketAddr, origin: Option<&str>) -> (StatusCode, HeaderMap) {
     let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
     if let Some(origin) = origin {
         request
@@ -144,11 +145,11 @@ async fn refused(address: SocketAddr, origin: Option<&str>) -> (StatusCode, Head
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_refused() {
+async fn pages_of_other_origins_are_rejected() {
     let chat = Chat::builder().build();
     let address = serve_axum(&chat).await;
     assert_eq!(
-        refused(address, Some("https://evil.example")).await.0,
+        rejection(address, Some("https://evil.example")).await.0,
         StatusCode::FORBIDDEN
     );
     let mut own = format!("ws://{address}/ws").into_client_request().unwrap();
@@ -158,7 +159,7 @@ async fn pages_of_other_origins_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_of_connections_are_answered_before_the_upgrade() {
+async fn connections_over_the_limit_are_rejected_before_the_upgrade() {
     let limits = Limits {
         connections: 1,
         ..Limits::default()
@@ -168,18 +169,18 @@ async fn limits_of_connections_are_answered_before_the_upgrade() {
     let (first, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws"))
         .await
         .unwrap();
-    let (status, headers) = refused(address, None).await;
+    let (status, headers) = rejection(address, None).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(headers["retry-after"], "5");
-    // Its place is free again once it has gone.
+    // Its slot is free again once it has ended.
     drop(first);
     while chat.admit(None).is_err() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(welcome(address).await, "welcome");
+    assert_eq!(first_event(address).await, "welcome");
 }
 
-/// A request as a server would hand it over, were it able to upgrade.
+/// A valid request of a server that cannot upgrade its connections.
 fn request() -> http::request::Builder {
     Request::get("/ws")
         .header("host", "chat")
@@ -190,7 +191,7 @@ fn request() -> http::request::Builder {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_upgrade_gets_no_101() {
+async fn a_server_that_cannot_upgrade_does_not_send_101() {
     let chat = Chat::builder().build();
     let service = service(chat.clone()).origins(Origins::Any);
     let response = service.respond(request().body(()).unwrap());
@@ -200,7 +201,7 @@ async fn a_server_that_cannot_upgrade_gets_no_101() {
 }
 
 #[tokio::test]
-async fn the_host_says_whose_connection_it_is() {
+async fn connections_count_under_the_address_that_the_host_names() {
     let limits = Limits {
         connections_per_address: 1,
         ..Limits::default()
@@ -220,7 +221,7 @@ async fn the_host_says_whose_connection_it_is() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let url = format!("ws://{address}/ws");
     let (_first, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let (status, headers) = refused(address, None).await;
+    let (status, headers) = rejection(address, None).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(headers["retry-after"], "30");
 }

@@ -1,4 +1,4 @@
-//! The README's example is the one that is built.
+//! The example in the README is the one that is built.
 
 #[test]
 fn the_readme_shows_the_example_as_it_is() {

@@ -10,33 +10,35 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chat_core::{Close, CloseCode, Incoming, Outgoing};
-use chat_ws::{Config, WebSocket};
+use chat_core::{Close, CloseCode, Outgoing};
+use chat_ws::{Config, Message, WebSocket};
 use common::*;
-use futures_util::{Sink, SinkExt};
+use futures::{Sink, SinkExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a write of the script takes: so many bytes at most, or nothing yet.
+/// What one write to a [`Scripted`] stream does.
 #[derive(Clone, Copy)]
-enum Take {
+enum Write {
+    /// Takes at most so many bytes.
     Bytes(usize),
+    /// Is pending once.
     Block,
 }
 
-/// A stream that never has input, and takes output by a script, then all of it.
+/// A stream that never has input. It takes output by a script, and everything after the script.
 struct Scripted {
-    script: VecDeque<Take>,
+    script: VecDeque<Write>,
     vectored: bool,
     written: Arc<Mutex<Vec<u8>>>,
     calls: Arc<Mutex<usize>>,
 }
 
 impl Scripted {
-    fn take(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         *self.calls.lock().unwrap() += 1;
         let len = match self.script.pop_front() {
-            Some(Take::Bytes(len)) => len.min(bytes.len()),
-            Some(Take::Block) => {
+            Some(Write::Bytes(len)) => len.min(bytes.len()),
+            Some(Write::Block) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -63,7 +65,7 @@ impl AsyncWrite for Scripted {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.take(cx, buf)
+        self.write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -73,7 +75,7 @@ impl AsyncWrite for Scripted {
     ) -> Poll<io::Result<usize>> {
         assert!(bufs.len() <= 64);
         let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-        self.take(cx, &all)
+        self.write(cx, &all)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -89,8 +91,9 @@ impl AsyncWrite for Scripted {
     }
 }
 
-/// Sends three messages and a close over a stream with that script: bytes and write calls.
-async fn run(script: Vec<Take>, vectored: bool) -> (Vec<u8>, usize) {
+/// Sends three messages and a close over a stream with that script. Returns the bytes that were
+/// written, and the number of write calls.
+async fn write_with_script(script: Vec<Write>, vectored: bool) -> (Vec<u8>, usize) {
     let (written, calls) = <(Arc<Mutex<Vec<u8>>>, Arc<Mutex<usize>>)>::default();
     let io = Scripted {
         script: script.into(),
@@ -99,10 +102,10 @@ async fn run(script: Vec<Take>, vectored: bool) -> (Vec<u8>, usize) {
         calls: Arc::clone(&calls),
     };
     let mut socket = WebSocket::new(io, &[], Arc::new(Config::default()));
-    socket.queue_message(text("one"));
-    socket.queue_message(Incoming::Binary(Bytes::from_static(b"two")));
+    socket.queue_message(text("one").into());
+    socket.queue_message(Message::Binary(Bytes::from_static(b"two")));
     socket.flush().await.unwrap();
-    socket.queue_message(text("three"));
+    socket.queue_message(text("three").into());
     socket
         .feed(Outgoing::Close(Close::new(CloseCode::NORMAL, "end")))
         .await
@@ -112,35 +115,39 @@ async fn run(script: Vec<Take>, vectored: bool) -> (Vec<u8>, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_partial_write_is_taken_up_where_it_ended() {
+async fn every_partial_write_is_resumed_where_it_ended() {
     let expected = b"\x81\x03one\x82\x03two\x81\x05three\x88\x05\x03\xe8end";
     for vectored in [true, false] {
-        let (written, calls) = run(vec![], vectored).await;
+        let (written, calls) = write_with_script(vec![], vectored).await;
         assert_eq!(written, expected);
-        // Two flushes, of two messages and of one with the close.
+        // Two flushes: of two messages, and of one message with the close frame.
         assert_eq!(calls, if vectored { 2 } else { 7 });
         for at in 0..expected.len() {
             for len in 1..=expected.len() - at {
-                let script = vec![Take::Bytes(at.max(1)), Take::Block, Take::Bytes(len)];
-                assert_eq!(run(script, vectored).await.0, expected, "{at}, then {len}");
+                let script = vec![Write::Bytes(at.max(1)), Write::Block, Write::Bytes(len)];
+                assert_eq!(
+                    write_with_script(script, vectored).await.0,
+                    expected,
+                    "{at}, then {len}"
+                );
             }
         }
         let drip = (0..100)
-            .flat_map(|_| [Take::Block, Take::Bytes(1)])
+            .flat_map(|_| [Write::Block, Write::Bytes(1)])
             .collect();
-        assert_eq!(run(drip, vectored).await.0, expected);
+        assert_eq!(write_with_script(drip, vectored).await.0, expected);
         for block in 0..expected.len() {
-            let mut script = vec![Take::Bytes(1); block];
-            script.extend([Take::Block; 3]);
-            assert_eq!(run(script, vectored).await.0, expected);
+            let mut script = vec![Write::Bytes(1); block];
+            script.extend([Write::Block; 3]);
+            assert_eq!(write_with_script(script, vectored).await.0, expected);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_takes_nothing_is_an_error() {
+async fn a_write_that_takes_no_bytes_is_an_error() {
     let (written, calls) = Default::default();
-    let script = VecDeque::from([Take::Bytes(0)]);
+    let script = VecDeque::from([Write::Bytes(0)]);
     let io = Scripted {
         script,
         vectored: true,
@@ -148,25 +155,25 @@ async fn a_socket_that_takes_nothing_is_an_error() {
         calls,
     };
     let mut socket = WebSocket::new(io, &[], Arc::new(Config::default()));
-    socket.queue_message(text("one"));
+    socket.queue_message(text("one").into());
     assert_eq!(
         socket.flush().await.unwrap_err().kind(),
         io::ErrorKind::WriteZero
     );
 }
 
-/// Feeds messages of `len` bytes until the queue is full: how many it took.
+/// Queues messages of `len` bytes until the queue is full, and returns how many it took.
 async fn fill(len: usize) -> usize {
     let (io, _client) = tokio::io::duplex(1);
     let mut socket = WebSocket::new(io, &[], Arc::new(Config::default()));
-    let message = Incoming::Binary(vec![0; len].into());
+    let message = Message::Binary(vec![0; len].into());
     poll_fn(|cx| {
-        let mut taken = 0;
+        let mut queued = 0;
         while Pin::new(&mut socket).poll_ready(cx).is_ready() {
             socket.queue_message(message.clone());
-            taken += 1;
+            queued += 1;
         }
-        Poll::Ready(taken)
+        Poll::Ready(queued)
     })
     .await
 }

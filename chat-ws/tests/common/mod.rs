@@ -1,79 +1,30 @@
-//! A raw client over an in-memory stream, and the server that it talks to.
+//! A raw client over an in-memory stream, and the server on the other end.
 #![allow(
     dead_code,
     unreachable_pub,
     missing_docs,
-    reason = "each test file uses its own part"
+    reason = "each test file uses some of it"
 )]
+
+mod client_frames;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use bytes::Bytes;
 use chat_core::{Chat, Incoming};
 use chat_ws::{Config, WebSocket};
-use futures_util::{Sink, SinkExt, StreamExt};
+pub use client_frames::*;
+use futures::{Sink, SinkExt, StreamExt};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
-pub const TEXT: u8 = 0x81;
-pub const BINARY: u8 = 0x82;
-pub const CLOSE: u8 = 0x88;
-pub const PING: u8 = 0x89;
-pub const PONG: u8 = 0x8a;
-/// Frames that others continue, and their continuations.
-pub const TEXT_START: u8 = 0x01;
-pub const CONTINUE: u8 = 0x00;
-pub const CONTINUE_END: u8 = 0x80;
-
-/// A client's frame: masked, of the shortest length.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = header(first, payload.len() as u64);
-    out.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    out
-}
-
-/// The header of one, with its mask.
-pub fn header(first: u8, len: u64) -> Vec<u8> {
-    let mut out = vec![first];
-    match len {
-        0..126 => out.push(0x80 | len as u8),
-        126..65_536 => {
-            out.push(0x80 | 126);
-            out.extend((len as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0x80 | 127);
-            out.extend(len.to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    out
-}
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// A close frame of a client.
-pub fn close(code: u16, reason: &str) -> Vec<u8> {
-    frame(CLOSE, &close_payload(code, reason))
-}
-
-pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
-    [&code.to_be_bytes()[..], reason.as_bytes()].concat()
-}
-
-/// A frame of the server: first byte and payload.
+/// A frame of the server: its first byte and its payload.
 pub type Frame = (u8, Vec<u8>);
 
-/// The next frame of the server; none at the end of the stream.
+/// The next frame of the server, or none at the end of the stream.
 pub async fn read_frame(io: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     let first = io.read_u8().await.ok()?;
     let len = match io.read_u8().await.unwrap() {
@@ -86,7 +37,7 @@ pub async fn read_frame(io: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     Some((first, payload))
 }
 
-/// All frames to the end of the stream.
+/// All frames until the end of the stream.
 pub async fn read_all(io: &mut (impl AsyncRead + Unpin)) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let Some(frame) = read_frame(io).await {
@@ -115,7 +66,7 @@ pub fn echo(config: Config) -> DuplexStream {
     client
 }
 
-/// Sends every message back; the messages, once the stream has ended.
+/// Sends every message back. Returns the messages once the stream has ended.
 pub async fn serve_echo<IO>(mut socket: WebSocket<IO>) -> Vec<Incoming>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -125,19 +76,19 @@ where
         poll_fn(|cx| Pin::new(&mut socket).poll_ready(cx))
             .await
             .unwrap();
-        socket.queue_message(message.clone());
+        socket.queue_message(message.clone().into());
         socket.flush().await.unwrap();
         messages.push(message);
     }
     messages
 }
 
-/// What an echo of this server says to `input`, sent in pieces of `chop` bytes, to the end that one
-/// of both makes; then the client ends its half.
-pub async fn ask(config: Config, input: &[u8], chop: usize) -> Vec<Frame> {
+/// What an echo server sends in response to `input`, which is sent in pieces of `piece_len` bytes,
+/// until the end of the stream.
+pub async fn responses(config: Config, input: &[u8], piece_len: usize) -> Vec<Frame> {
     let mut client = echo(config);
-    for piece in input.chunks(chop) {
-        // The server may have ended the stream before it took everything.
+    for piece in input.chunks(piece_len) {
+        // The server may close before it has read everything.
         if client.write_all(piece).await.is_err() {
             break;
         }
@@ -146,7 +97,8 @@ pub async fn ask(config: Config, input: &[u8], chop: usize) -> Vec<Frame> {
     read_all(&mut client).await
 }
 
-/// The client's end of a stream to an HTTP server with the chat's endpoint, under the limits of the standalone server.
+/// The client's end of a stream to an HTTP server with the endpoint of `chat`, under the limits of
+/// the standalone server.
 pub fn endpoint(chat: &Chat) -> DuplexStream {
     let (server, client) = tokio::io::duplex(1 << 20);
     let service = chat_ws::service(chat.clone());
@@ -166,17 +118,17 @@ pub fn endpoint(chat: &Chat) -> DuplexStream {
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_HEADERS: usize = 64;
 
-/// The status and the head of the answer; none if the server ends the stream without one.
-pub async fn answer(io: &mut (impl AsyncRead + Unpin)) -> Option<(u16, String)> {
+/// The status and the head of the HTTP response, or none if the server ends the stream without one.
+pub async fn response_head(io: &mut (impl AsyncRead + Unpin)) -> Option<(u16, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         match io.read_u8().await {
             Ok(byte) => head.push(char::from(byte)),
             Err(_) if head.is_empty() => return None,
-            Err(error) => panic!("half an answer: {head:?}: {error}"),
+            Err(error) => panic!("an incomplete response: {head:?}: {error}"),
         }
     }
-    let status = head.strip_prefix("HTTP/1.").expect("an answer in HTTP/1");
+    let status = head.strip_prefix("HTTP/1.").expect("a response in HTTP/1");
     let status = status.split(' ').nth(1).expect("a status");
     Some((status.parse().expect("a number"), head))
 }

@@ -1,4 +1,4 @@
-//! Pings, and the end of who does not answer them.
+//! Pings, and the timeout of peers that do not answer them.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chat_ws::Config;
 use common::*;
-use futures_util::StreamExt;
+use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, advance, sleep, timeout};
 
@@ -23,12 +23,12 @@ async fn a_silent_peer_is_pinged_then_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_answers_stays() {
+async fn a_peer_that_answers_pings_stays_connected() {
     let mut client = echo(Config::default());
     let start = Instant::now();
     for n in 1..=20 {
         assert_eq!(read_frame(&mut client).await.unwrap(), (PING, vec![]));
-        // Silence counts from what was heard last.
+        // Silence counts from the last bytes that arrived.
         assert_eq!(start.elapsed(), n * 25 * SECOND + (n - 1) * 12 * SECOND);
         sleep(12 * SECOND).await;
         client.write_all(&frame(PONG, b"")).await.unwrap();
@@ -36,7 +36,7 @@ async fn whoever_answers_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_speaks_is_not_pinged() {
+async fn a_peer_that_sends_messages_is_not_pinged() {
     let mut client = echo(Config::default());
     for _ in 0..20 {
         client.write_all(&frame(TEXT, b"a")).await.unwrap();
@@ -46,7 +46,7 @@ async fn whoever_speaks_is_not_pinged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_has_to_end() {
+async fn a_message_must_end_in_time() {
     let mut client = echo(Config::default());
     let start = Instant::now();
     let mut drip = [header(TEXT, 1000), vec![0; 1000]].concat().into_iter();
@@ -62,9 +62,9 @@ async fn a_message_has_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_end_may_follow_each_other_for_ever() {
+async fn messages_that_end_in_time_may_follow_each_other_for_ever() {
     let mut client = echo(Config::default());
-    // Each write ends one message and begins the next, so that one is always under way.
+    // Each write ends one message and starts the next, so that one is always under way.
     let message = frame(TEXT, b"abcdef");
     client.write_all(&message[..5]).await.unwrap();
     for _ in 0..100 {
@@ -76,16 +76,16 @@ async fn messages_that_end_may_follow_each_other_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_that_the_server_lost_does_not_count() {
+async fn time_during_which_the_server_was_suspended_does_not_count() {
     let (mut socket, mut client) = pair(Config::default());
     let server = tokio::spawn(async move { socket.next().await.is_none() });
     sleep(SECOND).await;
-    // The process stands still, and is then given another full period.
+    // The process is suspended, and the peer then has another full period.
     advance(300 * SECOND).await;
     let start = Instant::now();
     assert_eq!(read_frame(&mut client).await.unwrap(), (PING, vec![]));
     assert_eq!(start.elapsed(), 25 * SECOND);
-    // Once more, with the ping out and its answer on the way.
+    // Suspended again, after the ping and with its answer on the way.
     sleep(SECOND).await;
     client.write_all(&frame(PONG, b"")).await.unwrap();
     advance(12 * SECOND).await;
@@ -94,18 +94,23 @@ async fn time_that_the_server_lost_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_closed_without_a_ping_however_short_the_heartbeat() {
+async fn no_peer_is_closed_without_a_ping_however_short_the_heartbeat() {
     for millis in [10, 100, 1000, 3000, 10_000] {
-        let mut config = Config::default();
-        config.heartbeat = Duration::from_millis(millis);
-        config.pong_timeout = config.heartbeat / 2;
-        for lost in 1..40 {
+        let heartbeat = Duration::from_millis(millis);
+        let config = Config::default()
+            .heartbeat(heartbeat)
+            .pong_timeout(heartbeat / 2);
+        for suspended in 1..40 {
             let (mut socket, mut client) = pair(config.clone());
             let _server = tokio::spawn(async move { socket.next().await.is_none() });
             sleep(config.heartbeat / 2).await;
-            advance(config.heartbeat * lost / 10).await;
+            advance(config.heartbeat * suspended / 10).await;
             let got = read_frame(&mut client).await.unwrap();
-            assert_eq!(got, (PING, vec![]), "{config:?}, {lost} tenths lost");
+            assert_eq!(
+                got,
+                (PING, vec![]),
+                "{config:?}, suspended for {suspended} tenths of the heartbeat"
+            );
         }
     }
 }

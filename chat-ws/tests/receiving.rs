@@ -1,4 +1,4 @@
-//! Where the bytes come from, and in what pieces.
+//! Bytes from different sources, and in different pieces.
 
 mod common;
 
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use chat_ws::{Config, WebSocket};
 use common::*;
-use futures_util::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
-async fn bytes_read_ahead_come_first() {
+async fn bytes_that_were_read_ahead_come_first() {
     let input = [
         frame(TEXT, b"one"),
         frame(TEXT, b"two"),
@@ -34,7 +34,7 @@ async fn bytes_read_ahead_come_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_violation_read_ahead_is_answered() {
+async fn a_violation_that_was_read_ahead_is_answered() {
     let (io, mut client) = tokio::io::duplex(1024);
     let input = [frame(TEXT, b"one"), frame(0x83, b"")].concat();
     let mut socket = WebSocket::new(io, &input, Arc::new(Config::default()));
@@ -44,7 +44,7 @@ async fn a_violation_read_ahead_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_messages_of_one_read_come_one_by_one() {
+async fn many_messages_in_one_read_are_returned_one_by_one() {
     let (mut socket, mut client) = pair(Config::default());
     let mut input = Vec::new();
     for n in 0..5000 {
@@ -56,14 +56,12 @@ async fn many_messages_of_one_read_come_one_by_one() {
     }
 }
 
-/// Connections of one thread share a read buffer and a spare parser, but nothing else.
+/// Connections of one thread share a read buffer and a spare decoder, but nothing else.
 #[tokio::test(start_paused = true)]
-async fn connections_in_the_middle_of_messages_do_not_mix() {
-    let mut config = Config::default();
+async fn connections_in_the_middle_of_messages_do_not_mix_them_up() {
     let mut connections = Vec::new();
     for n in 0..20 {
-        config.message_bytes = 1000 + n;
-        let (socket, client) = pair(config.clone());
+        let (socket, client) = pair(Config::default().message_bytes(1000 + n));
         let input: Vec<_> = (0..30)
             .flat_map(|m| match m % 3 {
                 0 => frame(TEXT, format!("{n}-{m}").as_bytes()),

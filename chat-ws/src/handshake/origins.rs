@@ -2,27 +2,45 @@
 
 use http::uri::Authority;
 
-/// Whose pages may open a WebSocket here (RFC 6455 §10.2; browsers apply no CORS to it).
+/// Whose pages may open a WebSocket (RFC 6455 §10.2). Browsers apply no CORS to WebSockets, so the
+/// server has to decide.
 ///
-/// A request without an `Origin` comes from no browser and is always let in: its sender could have
-/// written any origin that it likes.
+/// A request without an `Origin` does not come from a page, and is always admitted: a client that
+/// is no browser could send any origin that it likes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
-    /// Pages of the host that the request names: the `Origin`'s host and port are those of the
-    /// `Host` header. Where a port is absent the default one of the origin's scheme counts, as a
-    /// proxy may have ended TLS. `null`, the origin of sandboxed and local pages, is refused.
+    /// Pages of the host that the request names: the host and the port of the `Origin` are those of
+    /// the `Host` header.
+    ///
+    /// A missing port stands for the default port of the origin's scheme, in both headers, because
+    /// a proxy may have terminated TLS. `null`, the origin of sandboxed and local pages, is
+    /// rejected.
     #[default]
     SameOrigin,
-    /// These origins only, such as `https://example.org` or `http://localhost:3000`; scheme and
-    /// host compared without case, default ports left out or not. An entry `null` admits `null`.
+    /// Only pages of these origins, such as `https://example.org` or `http://localhost:3000`.
+    ///
+    /// Scheme and host are compared without regard to case, and a default port may be written or
+    /// omitted. The entry `null` admits the origin `null`.
     List(Vec<String>),
-    /// All of them: for chats where a page can do no more than its reader.
+    /// All pages. This is for chats in which a page can do no more than its reader.
     Any,
 }
 
 impl Origins {
-    /// Whether a request to `host` from a page of `origin` may be served.
-    pub(crate) fn admit(&self, origin: &str, host: &str) -> bool {
+    /// Whether a request from a page of `origin` to `host` may be served.
+    ///
+    /// `origin` and `host` are the values of the headers `Origin` and `Host`. A value that is not
+    /// well-formed is not admitted, except by [`Any`](Self::Any). [`handshake`](crate::handshake())
+    /// decides with this function, and a host can use it for the same decision about its other
+    /// endpoints.
+    ///
+    /// ```
+    /// use chat_ws::Origins;
+    ///
+    /// assert!(Origins::SameOrigin.admit("https://chat.example", "chat.example"));
+    /// assert!(!Origins::SameOrigin.admit("https://evil.example", "chat.example"));
+    /// ```
+    pub fn admit(&self, origin: &str, host: &str) -> bool {
         match self {
             Self::Any => true,
             Self::List(list) => match Origin::parse(origin) {
@@ -45,7 +63,7 @@ impl Origins {
     }
 }
 
-/// An origin of scheme, host and port (RFC 6454 §4), borrowed from its text.
+/// An origin (RFC 6454 §4), borrowed from its text.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     scheme: &'a str,
@@ -54,13 +72,13 @@ struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// Nothing for `null` and for what is no serialised origin (RFC 6454 §6.2).
+    /// Nothing for `null`, and for text that is not a serialized origin (RFC 6454 §6.2).
     fn parse(text: &'a str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         if authority.contains(['/', '@', '?', '#']) {
             return None;
         }
-        // A port follows the last colon, unless that is within the brackets of an IPv6 address.
+        // The port follows the last colon, unless that is within the brackets of an IPv6 address.
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port.parse().ok()?)),
             _ => (authority, None),
@@ -118,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_admits_its_entries_alone() {
+    fn a_list_admits_only_its_entries() {
         let list = Origins::List(vec![
             "https://a.example".into(),
             "http://b.example:81".into(),

@@ -1,4 +1,4 @@
-//! The server's part of the opening handshake (RFC 6455 §4.2).
+//! The server's side of the opening handshake (RFC 6455 §4.2).
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -8,22 +8,23 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::origin::Origins;
-use crate::rejection::Rejection;
+use super::origins::Origins;
+use super::rejection::Rejection;
 
-/// The subprotocol of `chat-core`.
+/// The WebSocket subprotocol of `chat-core`.
 pub const SUBPROTOCOL: &str = "chat.v1";
 
-/// Checks a request to open a WebSocket, and gives the answer: 101, to be sent as it is before the
-/// connection is taken over, or why not.
+/// Checks a request to open a WebSocket.
 ///
-/// A client that offers the subprotocol [`SUBPROTOCOL`] among others gets it; one that offers none,
-/// or others only, gets none (§4.2.2). Extensions are not taken up.
+/// The response has status 101, and must be sent as it is before the connection is taken over. A
+/// client that offers the subprotocol [`SUBPROTOCOL`], alone or among others, is given it; a client
+/// that offers none, or only others, is given none (§4.2.2). No extensions are negotiated.
 ///
 /// # Errors
 /// The first [`Rejection`] that applies, in the order method, HTTP version, upgrade, WebSocket
-/// version, host, key, content, origin.
+/// version, host, key, content, origin. [`Rejection::response`] is what to send.
 pub fn handshake(
     method: &Method,
     version: Version,
@@ -41,13 +42,13 @@ pub fn handshake(
     if !tokens(headers, &CONNECTION).any(upgrade) || !tokens(headers, &UPGRADE).any(websocket) {
         return Err(Rejection::NoUpgrade);
     }
-    if only(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(Rejection::Version);
+    if single_value(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
+        return Err(Rejection::WebSocketVersion);
     }
-    let host = only(headers, &HOST)
+    let host = single_value(headers, &HOST)
         .filter(|host| !host.is_empty())
         .ok_or(Rejection::Host)?;
-    let key = only(headers, &SEC_WEBSOCKET_KEY)
+    let key = single_value(headers, &SEC_WEBSOCKET_KEY)
         .filter(|key| is_key(key))
         .ok_or(Rejection::Key)?;
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
@@ -55,7 +56,7 @@ pub fn handshake(
         return Err(Rejection::Content);
     }
     if headers.contains_key(ORIGIN) {
-        let origin = only(headers, &ORIGIN).ok_or(Rejection::Origin)?;
+        let origin = single_value(headers, &ORIGIN).ok_or(Rejection::Origin)?;
         if !origins.admit(origin, host) {
             return Err(Rejection::Origin);
         }
@@ -63,14 +64,14 @@ pub fn handshake(
 
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
-    let accept = HeaderValue::try_from(accept).expect("Base64 is fit for a header");
-    let headers_out = response.headers_mut();
-    headers_out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers_out.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers_out.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    let accept = derive_accept_key(key.as_bytes());
+    let accept = HeaderValue::try_from(accept).expect("Base64 is valid in a header");
+    let response_headers = response.headers_mut();
+    response_headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response_headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response_headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     if tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|token| token == SUBPROTOCOL) {
-        headers_out.insert(
+        response_headers.insert(
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(SUBPROTOCOL),
         );
@@ -78,7 +79,7 @@ pub fn handshake(
     Ok(response)
 }
 
-/// The elements of a comma-separated list, over all headers of that name (RFC 9110 §5.6.1).
+/// The elements of the comma-separated lists in all headers of that name (RFC 9110 §5.6.1).
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers
         .get_all(name)
@@ -89,8 +90,8 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
         .map(|token| token.trim_matches([' ', '\t']))
 }
 
-/// The value of a header that must be there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The value of a header that must occur exactly once.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values
@@ -99,8 +100,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
         .then(|| value.trim_matches([' ', '\t']))
 }
 
+/// Whether this is the Base64 form of 16 bytes (§4.1).
 fn is_key(key: &str) -> bool {
-    // Bits behind the last byte are nothing to fail an honest client for.
+    // An honest client is not rejected for the unused bits behind its last byte.
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
     const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);

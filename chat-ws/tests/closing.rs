@@ -110,7 +110,7 @@ async fn a_violation_is_answered_although_the_peer_keeps_sending() {
 }
 
 fn close_by_server() -> Outgoing {
-    Outgoing::Close(Close::new(CloseCode::AWAY, "see you"))
+    Outgoing::Close(Close::new(CloseCode::GOING_AWAY, "see you"))
 }
 
 #[tokio::test(start_paused = true)]

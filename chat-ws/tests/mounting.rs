@@ -160,10 +160,7 @@ async fn pages_of_other_origins_are_rejected() {
 
 #[tokio::test]
 async fn connections_over_the_limit_are_rejected_before_the_upgrade() {
-    let limits = Limits {
-        connections: 1,
-        ..Limits::default()
-    };
+    let limits = Limits::default().connections(1);
     let chat = Chat::builder().limits(limits).build();
     let address = serve_axum(&chat).await;
     let (first, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws"))
@@ -202,10 +199,7 @@ async fn a_server_that_cannot_upgrade_does_not_send_101() {
 
 #[tokio::test]
 async fn connections_count_under_the_address_that_the_host_names() {
-    let limits = Limits {
-        connections_per_address: 1,
-        ..Limits::default()
-    };
+    let limits = Limits::default().connections_per_address(1);
     let chat = Chat::builder().limits(limits).build();
     let (listener, address) = bind().await;
     let service = service(chat);

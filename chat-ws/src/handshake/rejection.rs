@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use chat_core::Busy;
+use chat_core::AdmitError;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
@@ -32,7 +32,7 @@ pub enum Rejection {
     NotUpgradable,
     /// The chat does not admit another connection: 429 if this address has too many, otherwise 503,
     /// with `Retry-After`.
-    NotAdmitted(Busy),
+    NotAdmitted(AdmitError),
 }
 
 impl Rejection {
@@ -45,7 +45,7 @@ impl Rejection {
             Self::Host | Self::Key | Self::Content => StatusCode::BAD_REQUEST,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotUpgradable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotAdmitted(Busy::Address) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotAdmitted(AdmitError::Address) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotAdmitted(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -93,7 +93,7 @@ impl Rejection {
                 "The server does not allow this connection to be upgraded; \
                  it must serve connections with upgrades.\n"
             }
-            Self::NotAdmitted(Busy::Address) => {
+            Self::NotAdmitted(AdmitError::Address) => {
                 "Too many connections from this address; try again later.\n"
             }
             Self::NotAdmitted(_) => "No more connections are accepted now; try again later.\n",

@@ -228,7 +228,7 @@ impl Decoder {
              closing the connection"
         );
         debug_assert!(false, "the frame scanner and tungstenite disagree");
-        Decoded::Violation(Close::new(CloseCode::PROTOCOL, "protocol error"))
+        Decoded::Violation(Close::new(CloseCode::PROTOCOL_ERROR, "protocol error"))
     }
 }
 
@@ -252,14 +252,14 @@ fn detach(payload: Bytes) -> Bytes {
 /// How a violation is answered (RFC 6455 §7.4.1).
 fn close_for(error: &Error) -> Close {
     match error {
-        Error::Utf8(_) => Close::new(CloseCode::INVALID, "text is not UTF-8"),
+        Error::Utf8(_) => Close::new(CloseCode::INVALID_DATA, "text is not UTF-8"),
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             Close::new(CloseCode::TOO_BIG, "message too big")
         }
         Error::Protocol(ProtocolError::InvalidCloseSequence) => {
-            Close::new(CloseCode::PROTOCOL, "bad close frame")
+            Close::new(CloseCode::PROTOCOL_ERROR, "bad close frame")
         }
-        _ => Close::new(CloseCode::PROTOCOL, "protocol error"),
+        _ => Close::new(CloseCode::PROTOCOL_ERROR, "protocol error"),
     }
 }
 
@@ -378,7 +378,7 @@ mod tests {
     }
 
     fn is_protocol_error(decoded: &Decoded) -> bool {
-        matches!(decoded, Decoded::Violation(close) if close.code == CloseCode::PROTOCOL)
+        matches!(decoded, Decoded::Violation(close) if close.code == CloseCode::PROTOCOL_ERROR)
     }
 
     // A release build closes the connection; a debug build panics first.

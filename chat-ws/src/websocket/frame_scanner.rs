@@ -169,5 +169,5 @@ impl FrameScanner {
 const MAX_HEADER: usize = 14;
 
 fn protocol_error(reason: &'static str) -> Close {
-    Close::new(CloseCode::PROTOCOL, reason)
+    Close::new(CloseCode::PROTOCOL_ERROR, reason)
 }

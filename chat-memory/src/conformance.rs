@@ -276,12 +276,11 @@ async fn malformed<P: Peer, F: Future<Output = P>>(make: &impl Fn(&Chat) -> F) {
 
 /// Who takes nothing is told of a gap or dropped; nobody else waits for it or misses anything.
 async fn slow_reader<P: Peer, F: Future<Output = P>>(make: &impl Fn(&Chat) -> F) {
-    let limits = Limits {
-        text_bytes: 32 * 1024,
-        log_events: 64,
-        log_bytes: 1 << 30,
-        ..Limits::default().without_rates()
-    };
+    let limits = Limits::default()
+        .without_rates()
+        .text_bytes(32 * 1024)
+        .log_events(64)
+        .log_bytes(1 << 30);
     let chat = engine().limits(limits).build();
     let mut ann = join(make(&chat).await, "hall").await;
     let mut ben = join(make(&chat).await, "hall").await;

@@ -9,9 +9,9 @@ use crate::world::{Person, World};
 
 impl World {
     /// No seat too many, at any moment.
-    pub(crate) fn check_capacity(&self) {
+    pub(crate) async fn check_capacity(&self) {
         for room in &self.rooms {
-            if let Ok(info) = self.chat.room(room.as_str()).info() {
+            if let Ok(info) = self.chat.room(room.as_str()).unwrap().info().await {
                 let capacity = info.capacity as usize;
                 assert!(capacity == 0 || info.count <= capacity, "{room}: {info:?}");
             }
@@ -114,7 +114,11 @@ impl World {
                 }
                 let view = self.people[n].client.view(&room);
                 assert!(view.complete, "{n} in {room}: {view:?}");
-                assert_eq!(view.members, self.members(&room), "{n} in {room}: {view:?}");
+                assert_eq!(
+                    view.members,
+                    self.members(&room).await,
+                    "{n} in {room}: {view:?}"
+                );
                 truth
                     .entry(room.clone())
                     .or_default()
@@ -122,15 +126,15 @@ impl World {
             }
         }
         for room in &self.rooms {
-            let here: BTreeSet<String> = self.members(room.as_str()).into_keys().collect();
+            let here: BTreeSet<String> = self.members(room.as_str()).await.into_keys().collect();
             let truth = truth.remove(room.as_str()).unwrap_or_default();
             assert_eq!(here, truth, "{room}: who is here");
         }
     }
 
-    fn members(&self, room: &str) -> BTreeMap<String, String> {
-        let members = self.chat.room(room).members();
-        let members = members.map(|(_, members)| members).unwrap_or_default();
+    async fn members(&self, room: &str) -> BTreeMap<String, String> {
+        let members = self.chat.room(room).unwrap().members(None, 100).await;
+        let members = members.map(|page| page.members).unwrap_or_default();
         members
             .iter()
             .map(|member| (member.id.to_string(), member.nickname.to_string()))

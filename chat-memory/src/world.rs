@@ -104,7 +104,7 @@ impl World {
                     break;
                 }
                 world.step().await;
-                world.check_capacity();
+                world.check_capacity().await;
             }
             world.come_to_rest().await;
             world.judge().await;
@@ -113,20 +113,19 @@ impl World {
     }
 
     async fn new(mut rng: Chance, seed: u64) -> Self {
-        let limits = Limits {
-            log_events: rng.random_range(3..30),
-            presence_members: if rng.random_bool(0.3) { 3 } else { 200 },
-            grace: Duration::from_secs(2),
-            write_timeout: Duration::from_secs(3),
-            page: 100,
-            ..Limits::default().without_rates()
-        };
+        let limits = Limits::default()
+            .without_rates()
+            .log_events(rng.random_range(3..30))
+            .presence_members(if rng.random_bool(0.3) { 3 } else { 200 })
+            .grace(Duration::from_secs(2))
+            .write_timeout(Duration::from_secs(3))
+            .page(100);
         let log_events = limits.log_events as u64;
         let chat = Chat::builder()
             .limits(limits)
             .open_rooms(true)
             .seed(seed)
-            .calendar(1_800_000_000_000)
+            .simulated_clock(1_800_000_000_000)
             .build();
         let ledger = Ledger::default();
         let people = (0..rng.random_range(2..8))
@@ -155,47 +154,16 @@ impl World {
         let ttl = Duration::from_millis(self.rng.random_range(2_000..20_000));
         let kinds = [
             ("open", 1.0, None),
-            (
-                "small",
-                0.5,
-                Some(Create {
-                    capacity: Some(2),
-                    ..Create::default()
-                }),
-            ),
-            (
-                "short",
-                0.5,
-                Some(Create {
-                    ttl: Some(ttl),
-                    ..Create::default()
-                }),
-            ),
+            ("small", 0.5, Some(Create::default().capacity(2))),
+            ("short", 0.5, Some(Create::default().ttl(ttl))),
             (
                 "late",
                 0.3,
-                Some(Create {
-                    history_from: HistoryFrom::Join,
-                    ..Create::default()
-                }),
+                Some(Create::default().history_from(HistoryFrom::Join)),
             ),
-            (
-                "hasty",
-                0.3,
-                Some(Create {
-                    grace: Some(Duration::ZERO),
-                    ..Create::default()
-                }),
-            ),
+            ("hasty", 0.3, Some(Create::default().grace(Duration::ZERO))),
             // Hashing takes real time.
-            (
-                LOCKED,
-                0.05,
-                Some(Create {
-                    password: Some("sesame".into()),
-                    ..Create::default()
-                }),
-            ),
+            (LOCKED, 0.05, Some(Create::default().password("sesame"))),
         ];
         for (name, chance, create) in kinds {
             if !self.rng.random_bool(chance) {
@@ -219,7 +187,7 @@ impl World {
             self.connect(n);
         }
         match self.rng.random_range(0..20) {
-            0 => self.host(),
+            0 => self.host().await,
             1 => self.pass_one_of([1, 20, 60, 150]).await,
             2 => self.pass_one_of([400, 1_500, 3_000, 4_000]).await,
             3..9 => self.settle().await,
@@ -407,24 +375,24 @@ impl World {
     }
 
     /// Something that the host does.
-    fn host(&mut self) {
+    async fn host(&mut self) {
         let room = self.rooms.choose(&mut self.rng).expect("rooms").clone();
-        let handle = self.chat.room(room.as_str());
-        let members = handle.members().map(|(_, members)| members);
+        let handle = self.chat.room(room.as_str()).unwrap();
+        let members = handle.members(None, 100).await.map(|page| page.members);
         let victim: Option<MemberId> = members
             .ok()
             .and_then(|members| members.choose(&mut self.rng).map(|member| member.id));
         match (self.rng.random_range(0..4), victim) {
-            (0, Some(victim)) => drop(handle.kick(victim, Some("out"))),
+            (0, Some(victim)) => drop(handle.kick(victim, Some("out")).await),
             (1, Some(victim)) => {
                 let time = Duration::from_millis(self.rng.random_range(1..3_000));
-                drop(handle.ban(victim, Some(time), None));
+                drop(handle.ban(victim, Some(time), None).await);
             }
             _ => {
                 self.words += 1;
                 let text = format!("notice {}", self.words);
-                let said = futures_util::FutureExt::now_or_never(handle.announce(&text));
-                if matches!(said, Some(Ok(_))) {
+                let said = handle.announce(&text).await;
+                if said.is_ok() {
                     self.announced.insert((room.to_string(), text));
                 }
             }

@@ -89,7 +89,7 @@ async fn a_page_is_whole_events_and_needs_a_join() {
         .await;
     ann.done(json!({"type": "send", "room": "r", "text": "re", "reply_to": 1}))
         .await;
-    chat.room("r").announce("notice").await.unwrap();
+    host(&chat, "r").announce("notice").await.unwrap();
     let live: Vec<Value> = ann
         .rest()
         .await

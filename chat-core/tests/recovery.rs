@@ -35,7 +35,7 @@ async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
     ben.event("message").await;
     ben.end().cut();
     ann.say("r", "one").await;
-    chat.room("r").announce("two").await.unwrap();
+    host(&chat, "r").announce("two").await.unwrap();
     let epoch = ann.view("r").epoch.clone();
     let joined = back(&mut ben, &chat, &epoch, seq).await;
     assert_eq!(
@@ -168,10 +168,7 @@ async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
 #[tokio::test(start_paused = true)]
 async fn a_room_for_those_who_were_there_gives_nothing_of_before() {
     let chat = chat();
-    let create = Create {
-        history_from: HistoryFrom::Join,
-        ..Create::default()
-    };
+    let create = Create::default().history_from(HistoryFrom::Join);
     room(&chat, "r", create).await;
     let mut ann = member(&chat, "r", "Ann").await;
     ann.say("r", "secret").await;
@@ -234,5 +231,5 @@ async fn a_position_that_is_no_number_is_refused() {
         assert_eq!(eve.refused(join).await, "bad_command", "{seq}");
         eve.done(json!({"type": "ping"})).await;
     }
-    assert_eq!(chat.room("r").info().unwrap().count, 1);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }

@@ -74,7 +74,7 @@ async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();
     let month = 30 * 86_400;
-    let later = |seconds| builder().calendar(START + seconds * 1000).build();
+    let later = |seconds| builder().simulated_clock(START + seconds * 1000).build();
     assert!(id_in_room(&later(month - 1), &token).await.is_ok());
     assert_eq!(
         id_in_room(&later(month), &token).await,

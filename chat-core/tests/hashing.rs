@@ -18,10 +18,7 @@ async fn the_memory_of_a_hash_is_given_back() {
         let made: Vec<_> = (0..8)
             .map(|_| {
                 let chat = Arc::clone(&chat);
-                let create = Create {
-                    password: Some("sesame".into()),
-                    ..Create::default()
-                };
+                let create = Create::default().password("sesame");
                 tokio::spawn(async move { chat.create(create, None).await.unwrap() })
             })
             .collect();

@@ -76,7 +76,7 @@ async fn what_comes_in_one_piece_is_done_one_after_the_other() {
     );
     ben.end().cut();
     pass(secs(20)).await;
-    assert_eq!(chat.room("r").members().unwrap().0, 1, "a ghost");
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1, "a ghost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -92,7 +92,7 @@ async fn a_kick_and_a_send_have_one_order() {
         let id = MemberId::parse(&ann.view("r").me).unwrap();
         let kick = {
             let chat = Arc::clone(&chat);
-            tokio::spawn(async move { chat.room("r").kick(id, None).unwrap() })
+            tokio::spawn(async move { host(&chat, "r").kick(id, None).await.unwrap() })
         };
         let sends: Vec<u64> = (0..20)
             .map(|n| {
@@ -116,7 +116,7 @@ async fn a_kick_and_a_send_have_one_order() {
         ann.done(json!({"type": "ping"})).await;
     }
     // Of the seats themselves: `members` is as of the last presence event.
-    assert_eq!(chat.room("r").info().unwrap().count, 1);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
     let last = witness.say("r", "last").await;
     let mut heard = Vec::new();
     loop {
@@ -134,10 +134,7 @@ async fn a_join_racing_the_end_of_its_room_is_in_and_then_removed_or_out() {
     let mut outcomes = BTreeSet::new();
     for early in 0..4 {
         let chat = chat();
-        let create = Create {
-            ttl: Some(secs(30)),
-            ..Create::default()
-        };
+        let create = Create::default().ttl(secs(30));
         room(&chat, "r", create).await;
         let mut ann = Client::connect(&chat);
         ann.hello().await;
@@ -158,10 +155,10 @@ async fn what_was_said_before_a_leave_comes_before_left() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.rest().await;
-    chat.room("r").announce("before").await.unwrap();
+    host(&chat, "r").announce("before").await.unwrap();
     ann.command(json!({"type": "send", "room": "r", "text": "bye"}));
     ann.command(json!({"type": "leave", "room": "r"}));
-    chat.room("r").announce("meanwhile").await.unwrap();
+    host(&chat, "r").announce("meanwhile").await.unwrap();
     let heard = ann.rest().await;
     let heard: Vec<_> = heard
         .iter()

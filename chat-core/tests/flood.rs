@@ -33,6 +33,7 @@ async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
         let mut ben = member(&chat, "quiet", "Ben").await;
         ann.rest().await;
         let flooders: Vec<ClientEnd> = (0..FLOODERS).map(|_| raw(&chat, "busy")).collect();
+        chat.ensure_room("busy").await.unwrap();
         for _ in 0..EACH {
             for flooder in &flooders {
                 flooder.send(r#"{"type":"send","room":"busy","text":"x"}"#);
@@ -40,10 +41,10 @@ async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
         }
         let mut last = 0;
         for n in 0..5 {
-            let before = chat.room("busy").announce("where are we?").await.unwrap();
+            let before = host(&chat, "busy").announce("where are we?").await.unwrap();
             ann.say("quiet", &n.to_string()).await;
             ben.event("message").await;
-            last = chat.room("busy").announce("and now?").await.unwrap();
+            last = host(&chat, "busy").announce("and now?").await.unwrap();
             // To be heard, to be delivered, and one for each wake between.
             assert!(
                 last - before <= FLOODERS * TURN * 5,
@@ -72,9 +73,12 @@ async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
     ann.rest().await;
     ann.end().stall();
     for _ in 0..5000 {
-        chat.room("busy").announce(&"x".repeat(200)).await.unwrap();
+        host(&chat, "busy")
+            .announce(&"x".repeat(200))
+            .await
+            .unwrap();
     }
-    chat.room("quiet").announce("psst").await.unwrap();
+    host(&chat, "quiet").announce("psst").await.unwrap();
     ann.end().resume();
     let heard = ann.rest().await;
     let bytes = |events: &[Value]| {

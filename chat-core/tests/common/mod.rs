@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chat_core::{Builder, Chat, Create, Limits, RoomId};
+use chat_core::{Builder, Chat, Create, Limits, RoomHandle, RoomId};
 use chat_memory::{Client, Ledger, pair};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(crate) fn builder() -> Builder {
         .limits(Limits::default().without_rates())
         .open_rooms(true)
         .seed(1)
-        .calendar(START)
+        .simulated_clock(START)
 }
 
 pub(crate) fn chat() -> Chat {
@@ -27,10 +27,15 @@ pub(crate) fn chat_with(limits: impl FnOnce(&mut Limits)) -> Chat {
     builder().limits(all).build()
 }
 
+/// The handle of a room.
+pub(crate) fn host(chat: &Chat, id: &str) -> RoomHandle {
+    chat.room(id).expect("a room id")
+}
+
 /// Makes a room as its host.
 pub(crate) async fn room(chat: &Chat, id: &str, create: Create) {
-    let room = Some(RoomId::new(id).unwrap());
-    chat.create(Create { room, ..create }, None).await.unwrap();
+    let room = RoomId::new(id).unwrap();
+    chat.create(create.room(room), None).await.unwrap();
 }
 
 /// A client that has joined a room under a nickname.

@@ -30,9 +30,9 @@ async fn who_takes_nothing_is_dropped_at_the_write_deadline() {
     let close = slow.ended().await;
     assert_eq!(close.code, CloseCode::TOO_SLOW);
     // The seat is held for its grace as after any lost connection.
-    assert_eq!(chat.room("r").info().unwrap().count, 2);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 2);
     pass(secs(11)).await;
-    assert_eq!(chat.room("r").info().unwrap().count, 1);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn a_gap_before_a_removal_ends_where_the_stay_ended() {
         ann.say("r", &n.to_string()).await;
     }
     let id = chat_core::MemberId::parse(&slow.view("r").me).unwrap();
-    chat.room("r").kick(id, None).unwrap();
+    host(&chat, "r").kick(id, None).await.unwrap();
     for n in 10..20 {
         ann.say("r", &n.to_string()).await;
     }

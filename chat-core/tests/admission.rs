@@ -21,15 +21,7 @@ fn id(client: &Client, room: &str) -> MemberId {
 #[tokio::test(start_paused = true)]
 async fn twice_as_many_as_seats_fill_the_room_exactly() {
     let chat = chat();
-    room(
-        &chat,
-        "r",
-        Create {
-            capacity: Some(7),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().capacity(7)).await;
     let mut clients: Vec<Client> = (0..14).map(|_| Client::connect(&chat)).collect();
     let ids: Vec<u64> = clients
         .iter_mut()
@@ -58,15 +50,7 @@ async fn twice_as_many_as_seats_fill_the_room_exactly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_interleaving_of_threads_seats_one_too_many() {
     let chat = Arc::new(chat_with(|limits| limits.grace = secs(60)));
-    room(
-        &chat,
-        "r",
-        Create {
-            capacity: Some(3),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().capacity(3)).await;
     let seated = Arc::new(AtomicI64::new(0));
     let visitors: Vec<_> = (0..16)
         .map(|_| {
@@ -93,24 +77,23 @@ async fn no_interleaving_of_threads_seats_one_too_many() {
         admitted += visitor.await.unwrap();
     }
     assert!(admitted >= 16, "hardly anybody was let in: {admitted}");
-    assert_eq!(chat.room("r").info().unwrap().count, 0);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusals_come_in_the_order_of_the_checks() {
     let chat = builder().open_rooms(false).build();
-    let create = Create {
-        capacity: Some(2),
-        password: Some("sesame".into()),
-        ..Create::default()
-    };
+    let create = Create::default().capacity(2).password("sesame");
     room(&chat, "r", create).await;
     let knock = |password: Value, nickname: &str| json!({"type": "join", "room": "r", "password": password, "nickname": nickname});
     let mut ann = Client::connect(&chat);
     ann.done(knock(json!("sesame"), "Ann")).await;
     let mut ben = Client::connect(&chat);
     ben.done(knock(json!("sesame"), "Ben")).await;
-    chat.room("r").ban(id(&ben, "r"), None, None).unwrap();
+    host(&chat, "r")
+        .ban(id(&ben, "r"), None, None)
+        .await
+        .unwrap();
     ben.event("removed").await;
     let mut dan = Client::connect(&chat);
     dan.done(knock(json!("sesame"), "Dan")).await;
@@ -139,7 +122,7 @@ async fn refusals_come_in_the_order_of_the_checks() {
         ann.refused(knock(json!("wrong"), "Ben")).await,
         "already_joined"
     );
-    chat.room("r").close(None).unwrap();
+    host(&chat, "r").close(None).await.unwrap();
     assert_eq!(
         ben.refused(knock(json!("wrong"), "Ann")).await,
         "room_expired"
@@ -149,15 +132,7 @@ async fn refusals_come_in_the_order_of_the_checks() {
 #[tokio::test(start_paused = true)]
 async fn an_early_refusal_leaves_no_trace() {
     let chat = chat();
-    room(
-        &chat,
-        "r",
-        Create {
-            password: Some("sesame".into()),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().password("sesame")).await;
     let mut eve = Client::connect(&chat);
     eve.refused(join("r")).await;
     eve.refused(json!({"type": "join", "room": "r", "password": "wrong"}))
@@ -166,7 +141,7 @@ async fn an_early_refusal_leaves_no_trace() {
         let command = json!({"type": command, "room": "r", "text": "x", "active": true});
         assert_eq!(eve.refused(command).await, "not_joined");
     }
-    assert_eq!(chat.room("r").info().unwrap().count, 0);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,15 +171,7 @@ async fn wrong_passwords_are_limited_and_then_the_right_one_too() {
         limits.passwords_per_room = defaults.passwords_per_room;
         limits.passwords_per_address = defaults.passwords_per_address;
     });
-    room(
-        &chat,
-        "r",
-        Create {
-            password: Some("sesame".into()),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().password("sesame")).await;
     let knock = |password: &str| json!({"type": "join", "room": "r", "password": password});
     let mut inside = Client::connect(&chat);
     inside.done(knock("sesame")).await;
@@ -232,10 +199,7 @@ async fn the_wait_grows_with_every_try_and_no_new_identity_shortens_it() {
         limits.passwords_per_room = defaults.passwords_per_room;
         limits.passwords_per_address = defaults.passwords_per_address;
     });
-    let locked = Create {
-        password: Some("sesame".into()),
-        ..Create::default()
-    };
+    let locked = Create::default().password("sesame");
     room(&chat, "r", locked.clone()).await;
     room(&chat, "other", locked).await;
     let knock =
@@ -272,10 +236,7 @@ async fn wrong_passwords_of_one_address_are_limited_over_all_rooms() {
     });
     let knock = |room: usize, password: &str| json!({"type": "join", "room": format!("r{room}"), "password": password});
     for n in 0..5 {
-        let create = Create {
-            password: Some("sesame".into()),
-            ..Create::default()
-        };
+        let create = Create::default().password("sesame");
         room(&chat, &format!("r{n}"), create).await;
     }
     let mut eve = client_from(&chat, "2001:db8::1");
@@ -300,11 +261,7 @@ async fn out_of_a_room_there_is_nothing_to_see_or_do() {
         let rename = json!({"type": "nickname", "room": "r", "nickname": "Eve"});
         assert_eq!(client.refused(rename).await, "not_joined", "{how}");
     };
-    let create = Create {
-        password: Some("sesame".into()),
-        ttl: Some(secs(60)),
-        ..Create::default()
-    };
+    let create = Create::default().password("sesame").ttl(secs(60));
     room(&chat, "r", create).await;
     let enter = json!({"type": "join", "room": "r", "password": "sesame"});
     let mut ann = Client::connect(&chat);
@@ -318,11 +275,14 @@ async fn out_of_a_room_there_is_nothing_to_see_or_do() {
     eve.done(json!({"type": "leave", "room": "r"})).await;
     closed(&mut eve, "left").await;
     eve.join("r").await;
-    chat.room("r").kick(id(&eve, "r"), None).unwrap();
+    host(&chat, "r").kick(id(&eve, "r"), None).await.unwrap();
     eve.event("removed").await;
     closed(&mut eve, "kicked").await;
     eve.join("r").await;
-    chat.room("r").ban(id(&eve, "r"), None, None).unwrap();
+    host(&chat, "r")
+        .ban(id(&eve, "r"), None, None)
+        .await
+        .unwrap();
     eve.event("removed").await;
     closed(&mut eve, "banned").await;
     pass(secs(61)).await;
@@ -352,15 +312,7 @@ async fn a_room_that_is_not_listed_is_found_by_its_id_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_held_seat_in_a_full_room_survives_a_refresh() {
     let chat = chat_with(|limits| limits.grace = secs(10));
-    room(
-        &chat,
-        "r",
-        Create {
-            capacity: Some(2),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().capacity(2)).await;
     let mut ann = Client::connect(&chat);
     let before = ann.join("r").await;
     let _ben = member(&chat, "r", "Ben").await;
@@ -389,8 +341,13 @@ async fn who_is_kicked_hears_nothing_more_and_may_come_back() {
     let mut ben = member(&chat, "r", "Ben").await;
     ben.join("other").await;
     ann.say("r", "before").await;
-    assert!(chat.room("r").kick(id(&ben, "r"), Some("enough")).unwrap());
-    assert!(!chat.room("r").kick(id(&ben, "r"), None).unwrap());
+    assert!(
+        host(&chat, "r")
+            .kick(id(&ben, "r"), Some("enough"))
+            .await
+            .unwrap()
+    );
+    assert!(!host(&chat, "r").kick(id(&ben, "r"), None).await.unwrap());
     ann.say("r", "after").await;
     let heard = ben.rest().await;
     assert_eq!(each(&only(&heard, "message"), "text"), ["before"]);
@@ -413,7 +370,10 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
     let chat = chat();
     let mut ben = member(&chat, "r", "Ben").await;
     let who = id(&ben, "r");
-    chat.room("r").ban(who, Some(secs(60)), None).unwrap();
+    host(&chat, "r")
+        .ban(who, Some(secs(60)), None)
+        .await
+        .unwrap();
     let removed = ben.event("removed").await;
     assert_eq!(
         (&removed["reason"], &removed["until"]),
@@ -437,7 +397,7 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
     assert_eq!(ben.refused(join("r")).await, "banned");
     pass(ms(1)).await;
     ben.join("r").await;
-    chat.room("r").ban(who, None, None).unwrap();
+    host(&chat, "r").ban(who, None, None).await.unwrap();
     assert_eq!(ben.event("removed").await.get("until"), None);
     pass(secs(3600)).await;
     let refusal = ben.ask(join("r")).await;
@@ -445,7 +405,7 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
         (&refusal["code"], refusal.get("retry_after_ms")),
         (&json!("banned"), None)
     );
-    chat.room("r").unban(who).unwrap();
+    host(&chat, "r").unban(who).await.unwrap();
     ben.join("r").await;
 }
 
@@ -458,7 +418,12 @@ async fn a_ban_ends_every_connection_of_the_member_and_its_seat() {
     twin.done(json!({"type": "hello", "token": ben.token()}))
         .await;
     twin.join("r").await;
-    assert!(chat.room("r").ban(id(&ben, "r"), None, None).unwrap());
+    assert!(
+        host(&chat, "r")
+            .ban(id(&ben, "r"), None, None)
+            .await
+            .unwrap()
+    );
     ann.say("r", "gone").await;
     for client in [&mut ben, &mut twin] {
         let heard = client.rest().await;
@@ -470,7 +435,7 @@ async fn a_ban_ends_every_connection_of_the_member_and_its_seat() {
     let mut carl = member(&chat, "r", "Carl").await;
     let who = id(&carl, "r");
     carl.done(json!({"type": "leave", "room": "r"})).await;
-    assert!(!chat.room("r").ban(who, None, None).unwrap());
+    assert!(!host(&chat, "r").ban(who, None, None).await.unwrap());
     assert_eq!(carl.refused(join("r")).await, "banned");
-    assert_eq!(chat.room("r").info().unwrap().count, 1);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }

@@ -307,6 +307,14 @@ impl Rules {
                 self.faults
             ),
         }
+        if code == Some("room_not_found") {
+            // Only a join that must not make its room finds none.
+            let must_exist = self.fields.value("create") == Some(Value::Bool(false));
+            assert!(
+                must_exist || self.fields.get("password").is_some(),
+                "{shown}"
+            );
+        }
         // What is wrong in form is wrong in every state of the room, though another refusal may come first.
         let form = ["bad_json", "bad_command", "bad_room"];
         if self
@@ -472,9 +480,11 @@ const COMMANDS: &[Spec] = &[
             ("nickname", "string?"),
             ("since", "position?"),
             ("history", "whole?"),
+            ("create", "boolean?"),
         ],
         "joined",
         &[
+            "room_not_found",
             "already_joined",
             "too_many_rooms",
             "bad_nickname",

@@ -2,13 +2,17 @@
 
 mod common;
 
-use async_trait::async_trait;
-use chat_core::{Chat, Code, Create, Draft, Error, Identities, Identity, Policy, RoomId};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chat_core::{
+    Chat, Code, Create, Draft, Error, Hooks, Identities, Identity, Policy, RoomId, SignedTokens,
+    async_trait,
+};
 use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
 
-/// Does what the text, or the room's name, says.
+/// Does what the text, or the name of the room, says.
 struct Obedient;
 
 #[async_trait]
@@ -19,6 +23,13 @@ impl Policy for Obedient {
             Some("cap") => room.capacity = Some(1),
             Some("panic") => panic!("as asked"),
             Some("long") => room.title = Some("x".repeat(61)),
+            _ => {}
+        }
+        match room.room.as_ref().map(RoomId::as_str) {
+            Some("small") => room.capacity = Some(1),
+            Some("secret") => room.password = Some("sesame".into()),
+            Some("moved") => room.room = RoomId::new("elsewhere").ok(),
+            Some("overlong") => room.title = Some("x".repeat(61)),
             _ => {}
         }
         Ok(())
@@ -66,7 +77,7 @@ fn send(text: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_refuses() {
+async fn a_policy_refuses() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     assert_eq!(ann.refused(send("no")).await, "muted");
@@ -83,7 +94,7 @@ async fn it_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_rewrites_within_the_limits() {
+async fn a_policy_rewrites_within_the_limits() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.done(send("rewrite")).await;
@@ -100,7 +111,7 @@ async fn it_rewrites_within_the_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_hangs_is_unavailable_and_holds_up_its_own_connection_only() {
+async fn a_policy_that_hangs_is_unavailable_and_holds_up_its_own_connection_only() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -108,7 +119,7 @@ async fn one_that_hangs_is_unavailable_and_holds_up_its_own_connection_only() {
     let hung = ann.command(send("hang"));
     let behind = ann.command(send("behind"));
     ben.say("r", "meanwhile").await;
-    // It goes on hearing, and what it asked later waits its turn.
+    // The connection goes on receiving, and its later commands wait.
     assert_eq!(ann.event("message").await["text"], "meanwhile");
     assert_eq!(began.elapsed(), secs(0));
     assert_eq!(ann.reply(hung).await.unwrap()["code"], "unavailable");
@@ -119,7 +130,7 @@ async fn one_that_hangs_is_unavailable_and_holds_up_its_own_connection_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_is_internal_and_everything_goes_on() {
+async fn a_policy_that_panics_is_internal_and_everything_goes_on() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -135,43 +146,174 @@ async fn one_that_panics_is_internal_and_everything_goes_on() {
     assert_eq!(ben.event("message").await["text"], "still here");
 }
 
-/// Tokens of a host that fails.
-struct Failing;
+/// What the host says of a room counts for the one that a join makes, too.
+#[tokio::test(start_paused = true)]
+async fn a_policy_rewrites_the_room_that_a_first_join_makes() {
+    let chat = obedient();
+    let mut ann = Client::connect(&chat);
+    let joined = ann.done(json!({"type": "join", "room": "small"})).await;
+    assert_eq!(joined["room"]["capacity"], 1);
+    let mut ben = Client::connect(&chat);
+    let join = json!({"type": "join", "room": "small"});
+    assert_eq!(ben.refused(join).await, "room_full");
 
-impl Identities for Failing {
+    // Who makes a room needs no password for it; everybody else does.
+    let joined = ann.done(json!({"type": "join", "room": "secret"})).await;
+    assert_eq!(joined["room"]["has_password"], true);
+    let mut join = json!({"type": "join", "room": "secret"});
+    assert_eq!(ben.refused(join.clone()).await, "password_required");
+    join["password"] = json!("sesame");
+    ben.done(join).await;
+
+    // A join means its room, so the id stays; and what breaks the limits is refused.
+    let joined = ann.done(json!({"type": "join", "room": "moved"})).await;
+    assert_eq!(joined["room"]["id"], "moved");
+    assert!(host(&chat, "elsewhere").info().await.is_err());
+    let join = json!({"type": "join", "room": "overlong"});
+    assert_eq!(ann.refused(join).await, "too_large");
+}
+
+/// Counts how often each hook is called.
+#[derive(Default)]
+struct Counting {
+    hooks: Option<Hooks>,
+    calls: std::sync::Arc<[AtomicUsize; 3]>,
+}
+
+#[async_trait]
+impl Policy for Counting {
+    fn hooks(&self) -> Hooks {
+        self.hooks.unwrap_or(Hooks::ALL)
+    }
+
+    async fn create(&self, _: Option<&Identity>, _: &mut Create) -> Result<(), Error> {
+        self.calls[0].fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn join(&self, _: &Identity, _: &RoomId) -> Result<(), Error> {
+        self.calls[1].fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn send(&self, _: &Identity, _: &RoomId, _: &mut Draft) -> Result<(), Error> {
+        self.calls[2].fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_hooks_that_a_policy_has_are_called() {
+    let none = Hooks::NONE;
+    for (hooks, expected) in [
+        (None, [1, 2, 1]),
+        (Some(none), [0, 0, 0]),
+        (Some(none.with_create()), [1, 0, 0]),
+        (Some(none.with_join()), [0, 2, 0]),
+        (Some(none.with_send()), [0, 0, 1]),
+    ] {
+        let policy = Counting {
+            hooks,
+            ..Counting::default()
+        };
+        let calls = std::sync::Arc::clone(&policy.calls);
+        let chat = builder().policy(policy).build();
+        let mut ann = member(&chat, "r", "Ann").await;
+        member(&chat, "r", "Ben").await;
+        ann.say("r", "hello").await;
+        let called: Vec<_> = calls.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        assert_eq!(called, expected, "{hooks:?}");
+    }
+}
+
+/// Sessions in a database, which does what the token says.
+struct Sessions;
+
+#[async_trait]
+impl Identities for Sessions {
     fn issue(&self, _identity: &Identity, _expires_at: u64) -> String {
         "token".into()
     }
 
-    fn resume(&self, _token: &str, _now_ms: u64) -> Result<Identity, Error> {
-        panic!("as asked")
+    async fn resume(&self, token: &str, _now_ms: u64) -> Result<Identity, Error> {
+        match token {
+            "panic" => panic!("as asked"),
+            "hang" => std::future::pending().await,
+            "unknown" => return Err(Error::new(Code::BadToken, "This session is over")),
+            _ => tokio::time::sleep(secs(1)).await,
+        }
+        Ok(Identity::of_user(b"secret", token))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_may_come_from_a_database() {
+    let chat = builder().identities(Sessions).build();
+    let mut clients = [Client::connect(&chat), Client::connect(&chat)];
+    let mut members = Vec::new();
+    for client in &mut clients {
+        let hello = client.command(json!({"type": "hello", "token": "ann"}));
+        // What comes behind waits for the answer.
+        let join = client.command(json!({"type": "join", "room": "r"}));
+        assert_eq!(client.reply(hello).await.unwrap()["type"], "welcome");
+        members.push(client.reply(join).await.unwrap()["you"]["id"].clone());
+    }
+    assert_eq!(members[0], members[1]);
+
+    let mut eve = Client::connect(&chat);
+    for (token, code) in [
+        ("unknown", "bad_token"),
+        ("panic", "internal"),
+        ("hang", "unavailable"),
+    ] {
+        let hello = json!({"type": "hello", "token": token});
+        assert_eq!(eve.refused(hello).await, code);
+    }
+    // Refused, they are as before their first command.
+    let hello = json!({"type": "hello", "token": "eve"});
+    assert_eq!(eve.done(hello).await["type"], "welcome");
+}
+
+/// Fails to issue the third token.
+struct Failing(AtomicUsize, SignedTokens);
+
+#[async_trait]
+impl Identities for Failing {
+    fn issue(&self, identity: &Identity, expires_at: u64) -> String {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) != 2, "as asked");
+        self.1.issue(identity, expires_at)
+    }
+
+    async fn resume(&self, token: &str, now_ms: u64) -> Result<Identity, Error> {
+        self.1.resume(token, now_ms).await
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_anywhere_else_ends_that_connection_alone() {
-    let chat = builder().identities(Failing).build();
+    let failing = Failing(AtomicUsize::new(0), SignedTokens::new(["secret"]));
+    let chat = builder().identities(failing).build();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     let eve = Client::connect(&chat);
-    eve.end().send(r#"{"type":"hello","token":"x"}"#);
+    eve.end().send(r#"{"type":"hello"}"#);
     pass(ms(10)).await;
     assert!(eve.end().is_over());
-    assert_eq!(chat.stats().connections, 2, "its place is free");
+    assert_eq!(chat.stats().connections, 2, "its slot is free");
     ann.say("r", "still here").await;
     assert_eq!(ben.event("message").await["text"], "still here");
     chat.drain().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_removed_while_it_thought_does_not_speak() {
+async fn a_member_removed_while_the_policy_thinks_sends_nothing() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     let waiting = ann.command(send("wait"));
     pass(secs(1)).await;
     let id = chat_core::MemberId::parse(&ann.view("r").me).unwrap();
-    chat.room("r").kick(id, None).unwrap();
+    host(&chat, "r").kick(id, None).await.unwrap();
     assert_eq!(ann.reply(waiting).await.unwrap()["code"], "not_joined");
     assert!(only(&ben.rest().await, "message").is_empty());
 }
@@ -190,7 +332,7 @@ async fn a_known_key_is_answered_without_asking_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_racing_itself_while_it_thinks_is_one_message() {
+async fn a_key_used_twice_while_the_policy_thinks_is_one_message() {
     let chat = obedient();
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();

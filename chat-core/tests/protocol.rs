@@ -378,7 +378,7 @@ async fn a_binary_message_closes_with_1003() {
     ann.rest().await;
     assert_eq!(ann.closed(), Some(1003));
     // It is a lost connection like any other: the seat is held.
-    assert_eq!(chat.room("r").info().unwrap().count, 1);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,15 +140,7 @@ async fn two_connections_are_one_member_until_the_last_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_room_without_grace_shows_a_cut_at_once() {
     let chat = chat();
-    room(
-        &chat,
-        "r",
-        Create {
-            grace: Some(ms(0)),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().grace(ms(0))).await;
     let mut ann = member(&chat, "r", "Ann").await;
     let ben = member(&chat, "r", "Ben").await;
     pass(secs(1)).await;

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use chat_core::{Busy, CloseCode};
+use chat_core::{AdmitError, CloseCode};
 use chat_memory::{Client, Ledger};
 use common::*;
 use serde_json::json;
@@ -24,13 +24,13 @@ async fn everybody_is_told_and_the_engine_knows_when_all_have_gone() {
         let closing = client.event("closing").await;
         waits.insert(closing["reconnect_after_ms"].as_u64().unwrap());
         assert!(closing["reason"].is_string());
-        assert_eq!(client.ended().await.code, CloseCode::AWAY);
+        assert_eq!(client.ended().await.code, CloseCode::GOING_AWAY);
         assert_eq!(client.closed(), Some(1001));
     }
     assert!(waits.len() > 10, "all come back at once: {waits:?}");
     drain.await.unwrap();
     assert_eq!(chat.stats().connections, 0);
-    assert!(matches!(chat.admit(None), Err(Busy::Draining)));
+    assert!(matches!(chat.admit(None), Err(AdmitError::Draining)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use chat_core::{Busy, Limits, Quota};
+use chat_core::{AdmitError, Limits, Quota};
 use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ async fn whichever_limit_it_is_that_somebody_runs_against() {
         }
     }
     assert_eq!(only(&ann.rest().await, "error").len(), 100);
-    assert_eq!(ann.closed(), Some(1008));
+    assert_eq!(ann.closed(), Some(4004));
     assert_eq!(only(&ben.rest().await, "error").len(), 150);
     assert_eq!(ben.closed(), None);
 }
@@ -97,7 +97,7 @@ async fn who_goes_on_and_on_is_dropped() {
         (only(&heard, "pong").len(), only(&heard, "error").len()),
         (5, 100)
     );
-    assert_eq!(ann.closed(), Some(1008));
+    assert_eq!(ann.closed(), Some(4004));
     // One that waits in between is not.
     let mut ben = Client::connect(&chat);
     for _ in 0..10 {
@@ -139,7 +139,7 @@ async fn rooms_of_one_connection() {
     assert_eq!(ann.refused(join(0)).await, "already_joined");
     ann.done(json!({"type": "leave", "room": "r1"})).await;
     ann.done(join(3)).await;
-    chat.room("r0").close(None).unwrap();
+    host(&chat, "r0").close(None).await.unwrap();
     ann.event("removed").await;
     ann.done(join(4)).await;
 }
@@ -169,10 +169,7 @@ async fn rooms_made_by_one_identity_and_rooms_of_all() {
 
 #[tokio::test(start_paused = true)]
 async fn rooms_made_from_one_address_whoever_asks() {
-    let limits = Limits {
-        rooms_per_address: Quota::per(50, secs(3600)),
-        ..Limits::default()
-    };
+    let limits = Limits::default().rooms_per_address(Quota::per(50, secs(3600)));
     let chat = builder().limits(limits).build();
     let create = json!({"type": "create"});
     let (mut made, mut refused) = (0, 0);
@@ -224,22 +221,18 @@ async fn newcomers_from_one_address_and_those_who_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn connections_of_all_and_of_one_address() {
-    let limits = Limits {
-        connections: 3,
-        connections_per_address: 2,
-        ..Limits::default()
-    };
+    let limits = Limits::default().connections(3).connections_per_address(2);
     let chat = builder().limits(limits).build();
     let [one, other] = ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"].map(|addr| addr.parse().ok());
     let next_door = "2001:db8:1:2::1".parse().ok();
     let first = chat.admit(one).unwrap();
     let second = chat.admit(other).unwrap();
     assert!(
-        matches!(chat.admit(one), Err(Busy::Address)),
+        matches!(chat.admit(one), Err(AdmitError::Address)),
         "a /64 is one address"
     );
     let third = chat.admit(next_door).unwrap();
-    assert!(matches!(chat.admit(next_door), Err(Busy::Full)));
+    assert!(matches!(chat.admit(next_door), Err(AdmitError::Full)));
     drop(first);
     let again = chat.admit(one).unwrap();
     drop((second, third, again));

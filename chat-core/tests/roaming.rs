@@ -10,10 +10,7 @@ use serde_json::json;
 #[tokio::test(start_paused = true)]
 async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
     let chat = chat();
-    let create = Create {
-        capacity: Some(2),
-        ..Create::default()
-    };
+    let create = Create::default().capacity(2);
     room(&chat, "r", create).await;
     let mut ann = member(&chat, "r", "Ann").await;
     let mut old = Client::connect_with(&chat, 0, Ledger::default());
@@ -57,7 +54,7 @@ async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
         heard.last().unwrap()["from"]["id"],
         old.view("r").me.as_str()
     );
-    assert_eq!(chat.room("r").members().unwrap().0, 2);
+    assert_eq!(host(&chat, "r").info().await.unwrap().count, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,10 +12,7 @@ fn join(room: &str) -> Value {
 }
 
 fn short() -> Create {
-    Create {
-        ttl: Some(secs(30)),
-        ..Create::default()
-    }
+    Create::default().ttl(secs(30))
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +54,7 @@ async fn its_id_is_expired_for_a_while_and_then_unknown() {
     let create = json!({"type": "create", "room": "r"});
     assert_eq!(ann.refused(join("r")).await, "room_expired");
     assert_eq!(ann.refused(create.clone()).await, "room_expired");
-    assert!(chat.room("r").announce("x").await.is_err());
+    assert!(host(&chat, "r").announce("x").await.is_err());
     pass(ms(99_990)).await;
     assert_eq!(ann.refused(join("r")).await, "room_expired");
     pass(ms(20)).await;
@@ -106,7 +103,7 @@ async fn the_host_closes_a_room() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.say("r", "last words").await;
-    chat.room("r").close(Some("tidying up")).unwrap();
+    host(&chat, "r").close(Some("tidying up")).await.unwrap();
     let heard = ann.rest().await;
     let removed = heard.last().unwrap();
     assert_eq!(
@@ -115,21 +112,13 @@ async fn the_host_closes_a_room() {
     );
     assert_eq!(only(&heard, "message").len(), 1);
     assert_eq!(ann.refused(join("r")).await, "room_expired");
-    assert!(chat.room("r").close(None).is_err());
+    assert!(host(&chat, "r").close(None).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
     let chat = chat_with(|limits| limits.room_idle = secs(60));
-    room(
-        &chat,
-        "r",
-        Create {
-            ttl: Some(ms(0)),
-            ..Create::default()
-        },
-    )
-    .await;
+    room(&chat, "r", Create::default().ttl(ms(0))).await;
     let mut ann = Client::connect(&chat);
     let first = ann.join("r").await["epoch"].clone();
     pass(secs(600)).await;
@@ -141,9 +130,10 @@ async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
     assert_eq!(chat.stats().rooms, 0);
     assert_ne!(ann.join("r").await["epoch"], first);
     // What the host made stays.
-    chat.room("kept").announce("hello").await.unwrap();
+    let kept = chat.ensure_room("kept").await.unwrap();
+    kept.announce("hello").await.unwrap();
     pass(secs(6000)).await;
-    assert!(chat.room("kept").info().is_ok());
+    assert!(host(&chat, "kept").info().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

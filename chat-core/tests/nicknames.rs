@@ -241,7 +241,7 @@ async fn nobody_speaks_as_the_host_whatever_its_name() {
     }
     eve.done(json!({"type": "nickname", "nickname": "Ann is typing"}))
         .await;
-    chat.room("r").announce("of the host").await.unwrap();
+    host(&chat, "r").announce("of the host").await.unwrap();
     let heard = ann.rest().await;
     assert_eq!(each(&only(&heard, "notice"), "text"), ["of the host"]);
     let messages = only(&heard, "message");

@@ -95,6 +95,29 @@ async fn a_ban_that_does_not_fit_is_an_error() {
     ann.join("r").await;
 }
 
+/// The members of a room that has ended go away late; that must not push other ids out of memory.
+#[tokio::test(start_paused = true)]
+async fn an_ended_room_is_remembered_once_whoever_leaves_it_late() {
+    let chat = chat_with(|limits| limits.ended_rooms = 2);
+    let mut late = Vec::new();
+    for n in 0..5 {
+        let mut member = member(&chat, "a", &format!("Member {n}")).await;
+        member.rest().await;
+        member.end().stall();
+        late.push(member);
+    }
+    chat.ensure_room("b").await.unwrap();
+    for room in ["b", "a"] {
+        host(&chat, room).close(None).await.unwrap();
+    }
+    late.clear();
+    pass(secs(60)).await;
+    for room in ["a", "b"] {
+        let refused = host(&chat, room).info().await.unwrap_err();
+        assert_eq!(refused.code, Code::RoomExpired, "{room}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn tokens_live_as_long_as_the_limit_says() {
     let chat = chat_with(|limits| limits.token_ttl = secs(60));

@@ -119,13 +119,7 @@ impl Registry {
         let lifecycle = room.tick(now);
         match lifecycle {
             Lifecycle::Live => self.deadlines.update(room),
-            Lifecycle::Ended => {
-                let mut ended = self.ended.lock();
-                ended.insert(room.id.clone(), now.stamp.monotonic_ms);
-                drop(ended);
-                self.remove(room);
-            }
-            Lifecycle::Forgotten => self.remove(room),
+            Lifecycle::Ended | Lifecycle::Forgotten => self.remove(room, lifecycle, now),
         }
         lifecycle
     }
@@ -137,13 +131,23 @@ impl Registry {
         }
     }
 
-    fn remove(&self, room: &Room) {
+    /// Takes out a room that has ended. May be called again by each member who leaves it late.
+    fn remove(&self, room: &Room, lifecycle: Lifecycle, now: Now) {
+        self.deadlines.remove(room);
+        let entry = self.rooms.get(&room.id).map(|entry| entry.number);
+        if entry != Some(room.number) {
+            return;
+        }
+        if lifecycle == Lifecycle::Ended {
+            // Before it is taken out, so that nobody finds nothing in between.
+            let mut ended = self.ended.lock();
+            ended.insert(room.id.clone(), now.stamp.monotonic_ms);
+        }
         let is_this_one = |_: &RoomId, other: &Arc<Room>| other.number == room.number;
         if self.rooms.remove_if(&room.id, is_this_one).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
         self.listed.lock().remove(&room.number);
-        self.deadlines.remove(room);
     }
 
     /// Listed rooms that are older than `cursor`, newest first.

@@ -221,7 +221,10 @@ impl Model {
 
     fn stay(&mut self, step: &Step) -> Option<&mut Seat> {
         let mut seats = self.seats.iter_mut();
-        seats.find(|seat| seat.member == step.member && seat.ordinal == step.ordinal)
+        seats.find(|seat| {
+            let meant = step.ordinal.is_none_or(|ordinal| ordinal == seat.ordinal);
+            seat.member == step.member && meant
+        })
     }
 
     fn detach(&mut self, step: &Step, left: bool, now: u64) -> Outcome {

@@ -87,13 +87,15 @@ impl Roster {
         }
     }
 
-    /// Counts one connection less. True if it was the last one.
+    /// Counts one connection less. True if it was the last one; false if there was none.
     pub(crate) fn detach(&mut self, id: MemberId) -> bool {
-        let Some(seat) = self.seats.get_mut(&id) else {
-            return false;
-        };
-        seat.connections -= 1;
-        seat.connections == 0
+        match self.seats.get_mut(&id) {
+            Some(seat) if seat.connections > 0 => {
+                seat.connections -= 1;
+                seat.connections == 0
+            }
+            _ => false,
+        }
     }
 
     /// Holds a seat without connections until `at`.

@@ -17,8 +17,8 @@ use crate::protocol::{HistoryFrom, MemberId, RoomId};
 pub(super) struct Step {
     pub(super) wait_ms: u64,
     pub(super) member: u8,
-    /// The stay that the operation means, which may be over.
-    pub(super) ordinal: u64,
+    /// The stay that the operation means, which may be over; the member's current one if there is none.
+    pub(super) ordinal: Option<u64>,
     pub(super) what: What,
 }
 
@@ -74,7 +74,8 @@ fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(What::Tick),
     ];
     let wait = prop_oneof![3 => Just(0), 3 => 1..500u64, 1 => 500..4000u64];
-    let step = (wait, 0..4u8, 0..6u64, what).prop_map(|(wait_ms, member, ordinal, what)| Step {
+    let ordinal = proptest::option::weighted(0.1, 0..6u64);
+    let step = (wait, 0..3u8, ordinal, what).prop_map(|(wait_ms, member, ordinal, what)| Step {
         wait_ms,
         member,
         ordinal,
@@ -131,7 +132,9 @@ fn apply(state: &mut State, step: &Step, now: u64) -> String {
         let (outcome, _effects) = state.apply(stamp(now), operation);
         format!("{outcome:?}")
     }
-    let (member, ordinal) = (member(step.member), step.ordinal);
+    let member = member(step.member);
+    let current = state.roster().seat(member).map(|seat| seat.ordinal);
+    let ordinal = step.ordinal.or(current).unwrap_or(u64::MAX);
     let content = Content {
         text: "x",
         data: None,

@@ -55,9 +55,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         requires = "pid",
-        conflicts_with_all = ["window",
-        "rate",
-        "sweep"],
+        conflicts_with_all = ["window", "rate", "sweep"],
         help_heading = "Load"
     )]
     pub(crate) idle: bool,
@@ -170,12 +168,12 @@ Examples:
     load --protocol raw --url ws://127.0.0.1:9000/ --join-template '{\"join\":\"{room}\"}' \\
          --join-ack '\"joined\"' --send-template '{\"to\":\"{room}\",\"say\":\"{text}\"}'
 
-Exit status: 0 if everything arrived once and in order; 2 if messages were lost, duplicated or out of order or the
-server ended a connection; 1 if the measurement could not be made.
+Exit status: 0 if everything arrived once and in order; 2 if messages were lost, duplicated or out
+of order or the server ended a connection; 1 if the measurement could not be made.
 
-CPU is the user and system time of all threads of the process over whole runs, each of which begins and ends with
-nothing in flight. It is valid on a busy machine, where rates and latencies are not. Pin server and generator to
-different cores (taskset) for figures that can be compared.";
+CPU is the user and system time of all threads of the process over whole runs, each of which begins
+and ends with nothing in flight. It is valid on a busy machine, where rates and latencies are not.
+Pin server and generator to different cores (taskset) for figures that can be compared.";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum ProtocolName {

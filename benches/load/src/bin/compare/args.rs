@@ -100,7 +100,8 @@ Examples:
   cargo run --release -p load --bin compare -- --scenario a --servers ours,floor --scale 0.3
   compare --with 'bun=bun run server.ts {port}' --with-load 'bun=--protocol raw --url ws://{addr}/{room}'
 
-Exit status: 0 if nothing was lost, duplicated or out of order anywhere; 2 otherwise; 1 if something did not run.";
+Exit status: 0 if nothing was lost, duplicated or out of order anywhere; 2 otherwise; 1 if something
+did not run.";
 
 #[cfg(test)]
 mod tests {

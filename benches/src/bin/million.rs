@@ -1,5 +1,5 @@
-//! One message to a million members over the memory transport: `cargo run --release -p benches
-//! --bin million`.
+//! One message to a million members over the memory transport:
+//! `cargo run --release -p benches --bin million`.
 //!
 //! It prints for each size the time of all joins, the memory, and the time from a send to the last
 //! delivery.

@@ -1,6 +1,6 @@
 //! `soak`: puts mixed traffic on a server for any length of time, with a fault every few seconds,
-//! and checks that the server keeps its promises and releases its resources: `cargo run --release
-//! -p benches --bin soak -- --minutes 30`.
+//! and checks that the server keeps its promises and releases its resources:
+//! `cargo run --release -p benches --bin soak -- --minutes 30`.
 
 mod args;
 mod behaviour;

@@ -148,11 +148,11 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn record_violation(&mut self, complaint: String) {
+    pub(crate) fn record_violation(&mut self, text: String) {
         self.violations += 1;
         if self.violation_texts.len() < MAX_TEXTS {
-            eprintln!("violation: {complaint}");
-            self.violation_texts.push(complaint);
+            eprintln!("violation: {text}");
+            self.violation_texts.push(text);
         }
     }
 

@@ -250,8 +250,8 @@ fn room(n: u32) -> String {
     format!("hall-{n}")
 }
 
-/// One of sixteen loopback addresses, so that limits per address apply but are not reached all the
-/// time.
+/// One of sixteen loopback addresses, so that limits per address apply without getting in the
+/// way.
 fn source(n: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, (n % 16 + 1) as u8)
 }

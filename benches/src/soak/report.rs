@@ -99,7 +99,8 @@ impl Monitor {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             println!(
-                "{:>7.0} s  {:>8} KiB  {:>5} fds  {:>3} threads  {:>9} acknowledged  {:>11} delivered  {} violations",
+                "{:>7.0} s  {:>8} KiB  {:>5} fds  {:>3} threads  \
+                 {:>9} acknowledged  {:>11} delivered  {} violations",
                 seconds,
                 sample.rss_kib,
                 sample.descriptors,
@@ -236,7 +237,8 @@ impl Report {
     pub(crate) fn print(&self) {
         println!("\nseed            {}", self.seed);
         println!(
-            "messages        {} acknowledged, {} delivered, {} skipped by declared gaps, {} received too late to check",
+            "messages        {} acknowledged, {} delivered, {} skipped by declared gaps, \
+             {} received too late to check",
             self.acknowledged, self.delivered, self.skipped, self.unchecked
         );
         println!("violations      {}", self.violations);
@@ -255,7 +257,8 @@ impl Report {
         );
         let warm = self.rss_kib_warm.unwrap_or_default();
         println!(
-            "RSS KiB         {} at the start, {warm} after the warm-up, {} at the end, {} after all had left",
+            "RSS KiB         {} at the start, {warm} after the warm-up, {} at the end, \
+             {} after all had left",
             self.rss_kib_start, self.rss_kib_end, self.rss_kib_cooled
         );
         if let Some((slope, error)) = self.rss_slope {

@@ -83,7 +83,7 @@ async fn a_drain_under_load_loses_nothing_and_spreads_the_reconnect_times() {
     }
     assert!(
         times.len() > MEMBERS / 4,
-        "members would come back all at once: {times:?}"
+        "members would reconnect all at once: {times:?}"
     );
 
     let back = members.iter_mut().map(|member| {

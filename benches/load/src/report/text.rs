@@ -10,7 +10,8 @@ impl RunReport {
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = format!(
-            "{}: {} published, {} delivered in {:.2} s ({} deliveries/s, {:.0} bytes each, {:.1} per read)\n",
+            "{}: {} published, {} delivered in {:.2} s \
+             ({} deliveries/s, {:.0} bytes each, {:.1} per read)\n",
             self.offer(),
             self.published,
             self.deliveries,
@@ -39,8 +40,8 @@ impl RunReport {
         }
         if self.saturated {
             out.push_str(
-                "  WARNING: the generator itself is saturated: latency includes its own queue, and the rate is its \
-                 limit, not the server's (server CPU per delivery still holds)\n",
+                "  WARNING: the generator itself is saturated: latency includes its own queue, and the \
+                 rate is its limit, not the server's (server CPU per delivery still holds)\n",
             );
         }
         if self.stalled {

@@ -1,13 +1,15 @@
-//! Fan-out in memory: from one publish until the last member has it. *Delivered*, not *enqueued*: an iteration ends when every
-//! member's sink has taken every event.
+//! Fan-out in memory: from one publish until the last member has received it. Messages are
+//! *delivered* and not just *enqueued*: an iteration ends when the sink of every member has taken
+//! every event.
 //!
-//! Ours is the whole engine: a JSON command is parsed, limits are asked, the event is numbered, encoded, logged, delivered to a
-//! transport that counts. The comparators have one task per member too, and relay a shared text with no chat at all.
+//! `log` is the whole engine: a JSON command is parsed, limits are checked, and the event is
+//! numbered, encoded, logged and delivered to a transport that counts. The channels it is compared
+//! with also have one task per member, and relay a shared text without any chat.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use benches::{Counter, Ours, TEXT, Transport, engine};
+use benches::{BenchRoom, Counter, TEXT, Transport, engine};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
@@ -16,15 +18,15 @@ fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime")
+        .expect("the runtime can be built")
 }
 
-/// Members × burst × payload, beside one queue per member and a broadcast channel.
+/// Members × burst × payload, compared with one queue per member and with a broadcast channel.
 fn fan_out(c: &mut Criterion) {
     for payload in [16usize, 128, 4096] {
         for burst in [1usize, 16] {
             let mut group = c.benchmark_group(format!("fan_out/{payload}_bytes/burst_{burst}"));
-            brief(&mut group);
+            short(&mut group);
             for members in [10usize, 100, 1000] {
                 let size = Size {
                     members,
@@ -32,7 +34,7 @@ fn fan_out(c: &mut Criterion) {
                     text: "x".repeat(payload),
                 };
                 group.throughput(Throughput::Elements((members * burst) as u64));
-                group.bench_function(BenchmarkId::new("log", members), |b| log(b, &size));
+                group.bench_function(BenchmarkId::new("log", members), |b| engine_log(b, &size));
                 group.bench_function(BenchmarkId::new("mpsc", members), |b| queues(b, &size));
                 group.bench_function(BenchmarkId::new("broadcast", members), |b| {
                     channel(b, &size);
@@ -52,38 +54,45 @@ struct Size {
 /// The same with WebSocket framing, over a byte stream without a kernel.
 fn websocket(c: &mut Criterion) {
     let mut group = c.benchmark_group("websocket");
-    brief(&mut group);
+    short(&mut group);
     for burst in [1usize, 64] {
         let runtime = runtime();
-        let ours = runtime.block_on(Ours::start(&engine(), "bench", 1000, Transport::WebSocket));
+        let room = runtime.block_on(BenchRoom::start(
+            &engine(),
+            "bench",
+            1000,
+            Transport::WebSocket,
+        ));
         group.throughput(Throughput::Elements((1000 * burst) as u64));
         group.bench_function(BenchmarkId::new("burst", burst), |b| {
-            b.iter(|| runtime.block_on(ours.publish(burst)));
+            b.iter(|| runtime.block_on(room.publish(burst)));
         });
     }
     group.finish();
 }
 
-/// Many rooms of ten in one engine, one message in each.
+/// Many rooms of ten members in one engine, with one message in each.
 fn rooms(c: &mut Criterion) {
     let mut group = c.benchmark_group("rooms_of_10");
-    brief(&mut group);
+    short(&mut group);
     for rooms in [10usize, 100, 1000] {
         group.throughput(Throughput::Elements((rooms * 10) as u64));
         let runtime = runtime();
-        let all: Vec<Ours> = runtime.block_on(async {
+        let all: Vec<BenchRoom> = runtime.block_on(async {
             let (chat, mut all) = (engine(), Vec::new());
             for n in 0..rooms {
-                all.push(Ours::start(&chat, &format!("room-{n}"), 10, Transport::Direct).await);
+                all.push(
+                    BenchRoom::start(&chat, &format!("room-{n}"), 10, Transport::Direct).await,
+                );
             }
             all
         });
         group.bench_function(BenchmarkId::new("log", rooms), |b| {
             b.iter(|| {
                 runtime.block_on(async {
-                    all.iter().for_each(|ours| ours.say(TEXT, 1));
-                    for ours in &all {
-                        ours.delivered(1).await;
+                    all.iter().for_each(|room| room.send(TEXT, 1));
+                    for room in &all {
+                        room.wait_for_all(1).await;
                     }
                 });
             });
@@ -92,38 +101,39 @@ fn rooms(c: &mut Criterion) {
     group.finish();
 }
 
-/// 2048 messages while one of two members takes nothing; then it is told of 1024 that are gone and gets the other 1024. The
-/// broadcast channel's receiver is told how many it has missed.
+/// 2048 messages while one of two members reads nothing. It then receives a gap for the 1024 that
+/// are gone, and the other
+/// 1024. The receiver of the broadcast channel learns how many it has missed.
 fn lag(c: &mut Criterion) {
-    const SAID: usize = 2048;
+    const SENT: usize = 2048;
     let mut group = c.benchmark_group("lag");
-    brief(&mut group);
-    group.throughput(Throughput::Elements((SAID + SAID / 2) as u64));
+    short(&mut group);
+    group.throughput(Throughput::Elements((SENT + SENT / 2) as u64));
     let runtime = runtime();
-    let ours = runtime.block_on(Ours::start(&engine(), "bench", 2, Transport::Direct));
+    let room = runtime.block_on(BenchRoom::start(&engine(), "bench", 2, Transport::Direct));
     group.bench_function("log", |b| {
         b.iter(|| {
             runtime.block_on(async {
-                ours.stall(true);
-                ours.say(TEXT, SAID);
-                ours.reach(SAID).await;
-                ours.stall(false);
-                ours.reach(SAID / 2).await;
+                room.stall(true);
+                room.send(TEXT, SENT);
+                room.wait_for(SENT).await;
+                room.stall(false);
+                room.wait_for(SENT / 2).await;
             });
         });
     });
-    let (sender, mut fast) = broadcast::channel::<Arc<str>>(SAID / 2);
+    let (sender, mut fast) = broadcast::channel::<Arc<str>>(SENT / 2);
     let mut slow = sender.subscribe();
     group.bench_function("broadcast", |b| {
         b.iter(|| {
             runtime.block_on(async {
-                for _ in 0..SAID {
-                    sender.send(TEXT.into()).expect("receivers");
-                    fast.recv().await.expect("not behind");
+                for _ in 0..SENT {
+                    sender.send(TEXT.into()).expect("there are receivers");
+                    fast.recv().await.expect("the fast receiver is not behind");
                 }
-                slow.recv().await.expect_err("behind");
-                for _ in 0..SAID / 2 {
-                    slow.recv().await.expect("retained");
+                slow.recv().await.expect_err("the slow receiver is behind");
+                for _ in 0..SENT / 2 {
+                    slow.recv().await.expect("the message is retained");
                 }
             });
         });
@@ -131,36 +141,41 @@ fn lag(c: &mut Criterion) {
     group.finish();
 }
 
-/// One more member comes to a room of so many, and leaves.
+/// One more member joins a room of this many members, and leaves.
 fn joins(c: &mut Criterion) {
     let mut group = c.benchmark_group("join_and_leave");
-    brief(&mut group);
+    short(&mut group);
     for members in [10usize, 1000] {
         let runtime = runtime();
-        let ours = runtime.block_on(Ours::start(&engine(), "bench", members, Transport::Direct));
+        let room = runtime.block_on(BenchRoom::start(
+            &engine(),
+            "bench",
+            members,
+            Transport::Direct,
+        ));
         group.bench_function(BenchmarkId::new("log", members), |b| {
-            b.iter(|| runtime.block_on(ours.come_and_go()));
+            b.iter(|| runtime.block_on(room.join_and_leave()));
         });
     }
     group.finish();
 }
 
-/// A command's way through the parser, and its event's through the encoder: a room of one. Beside it with WebSocket framing,
-/// masked on the way in.
+/// A command through the parser and its event through the encoder, in a room of one; also with
+/// WebSocket framing, masked on the way in.
 fn codec(c: &mut Criterion) {
     let mut group = c.benchmark_group("codec");
-    brief(&mut group);
+    short(&mut group);
     for payload in [16usize, 128, 4096] {
         let text = "x".repeat(payload);
         group.throughput(Throughput::Bytes(payload as u64));
         for transport in [Transport::Direct, Transport::WebSocket] {
             let runtime = runtime();
-            let ours = runtime.block_on(Ours::start(&engine(), "bench", 1, transport));
+            let room = runtime.block_on(BenchRoom::start(&engine(), "bench", 1, transport));
             group.bench_function(BenchmarkId::new(format!("{transport:?}"), payload), |b| {
                 b.iter(|| {
                     runtime.block_on(async {
-                        ours.say(&text, 1);
-                        ours.delivered(1).await;
+                        room.send(&text, 1);
+                        room.wait_for_all(1).await;
                     });
                 });
             });
@@ -169,21 +184,26 @@ fn codec(c: &mut Criterion) {
     group.finish();
 }
 
-/// Enough to see a tenth on a machine that others use too.
-fn brief<M: criterion::measurement::Measurement>(group: &mut criterion::BenchmarkGroup<'_, M>) {
+/// Short enough, and enough to see a difference of a tenth on a shared machine.
+fn short<M: criterion::measurement::Measurement>(group: &mut criterion::BenchmarkGroup<'_, M>) {
     group.sample_size(20);
     group.warm_up_time(Duration::from_millis(300));
     group.measurement_time(Duration::from_secs(1));
 }
 
-fn log(b: &mut criterion::Bencher<'_>, size: &Size) {
+fn engine_log(b: &mut criterion::Bencher<'_>, size: &Size) {
     let runtime = runtime();
     let chat = engine();
-    let ours = runtime.block_on(Ours::start(&chat, "bench", size.members, Transport::Direct));
+    let room = runtime.block_on(BenchRoom::start(
+        &chat,
+        "bench",
+        size.members,
+        Transport::Direct,
+    ));
     b.iter(|| {
         runtime.block_on(async {
-            ours.say(&size.text, size.burst);
-            ours.delivered(size.burst).await;
+            room.send(&size.text, size.burst);
+            room.wait_for_all(size.burst).await;
         });
     });
 }
@@ -210,10 +230,10 @@ fn queues(b: &mut criterion::Bencher<'_>, size: &Size) {
                 for sender in &senders {
                     sender
                         .try_send(Arc::clone(&text))
-                        .expect("room for a burst");
+                        .expect("the queue has room for a burst");
                 }
             }
-            counter.reach(size.members * size.burst).await;
+            counter.wait_for(size.members * size.burst).await;
         });
     });
 }
@@ -233,9 +253,11 @@ fn channel(b: &mut criterion::Bencher<'_>, size: &Size) {
     b.iter(|| {
         runtime.block_on(async {
             for _ in 0..size.burst {
-                sender.send(size.text.as_str().into()).expect("receivers");
+                sender
+                    .send(size.text.as_str().into())
+                    .expect("there are receivers");
             }
-            counter.reach(size.members * size.burst).await;
+            counter.wait_for(size.members * size.burst).await;
         });
     });
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Deliveries of one room, by all its members.
+/// The deliveries to all members of one room.
 #[derive(Clone, Default)]
 pub struct Counter(Arc<AtomicUsize>);
 
@@ -13,14 +13,15 @@ thread_local! {
 }
 
 impl Counter {
-    /// Notes events that a member has got; their bytes are looked at so that no compiler leaves them out.
+    /// Counts events that a member has received. Their bytes are summed, so that the compiler
+    /// cannot leave them out.
     pub fn add(&self, events: usize, bytes: usize) {
         BYTES.set(BYTES.get().wrapping_add(bytes));
         self.0.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// Lets other tasks run until `events` more are delivered than at the last time.
-    pub async fn reach(&self, events: usize) {
+    /// Lets other tasks run until `events` more have been delivered than at the last call.
+    pub async fn wait_for(&self, events: usize) {
         while self.0.load(Ordering::Relaxed) < events {
             tokio::task::yield_now().await;
         }

@@ -1,12 +1,12 @@
-//! What the benches share: clients that count, and a room full of them.
+//! The shared parts of the benches: clients that count deliveries, and a room full of them.
 
+mod clients;
 mod counter;
-mod ends;
-mod ours;
+mod room;
 
 pub use counter::Counter;
-pub use ours::{Ours, Transport, engine};
+pub use room::{BenchRoom, Transport, engine};
 
-/// What is said: 128 bytes.
+/// The text of the messages: 128 bytes.
 pub const TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog, being lazy, lets it; \
                         so it jumps over it again, and once again more...";

@@ -1,5 +1,5 @@
-//! WebSocket framing (RFC 6455 §5) for measuring tools: one pass over what a read returned, no copy of a whole frame,
-//! and nothing kept for a connection whose frames arrive in one piece.
+//! WebSocket framing (RFC 6455 §5) for measuring tools: one pass over the bytes of a read, no copy
+//! of a whole frame, and no memory held for a connection whose frames arrive in one piece.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ pub const PONG: u8 = 0xA;
 const CONTINUATION: u8 = 0x0;
 const MAX_PAYLOAD: u64 = 16 << 20;
 
-/// Why a peer's bytes are no frames.
+/// Why the bytes of a peer are not valid frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
-    /// A reserved bit or opcode, or a control frame that is split or too long.
+    /// A reserved bit or opcode, or a control frame that is fragmented or too long.
     Malformed,
     /// A payload over 16 MiB.
     TooLarge,
-    /// A continuation with no message begun, or a new message inside another.
+    /// A continuation without a message, or a new message inside another one.
     Fragmentation,
 }
 
@@ -48,7 +48,7 @@ struct Header {
     payload: usize,
 }
 
-/// The header at the front of `buf`; `None` while it is not all there.
+/// Parses the header at the start of `buf`; `None` while it is incomplete.
 fn header(buf: &[u8]) -> Result<Option<Header>, FrameError> {
     let &[first, second, ..] = buf else {
         return Ok(None);
@@ -96,8 +96,8 @@ fn mask_in_place(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// The receiving half of one connection: holds the bytes of a frame that is not complete yet, and the fragments of a
-/// message that is not. Both are empty, and own no memory, most of the time.
+/// The receiving half of one connection. It holds the bytes of an incomplete frame and the
+/// fragments of an incomplete message. Most of the time both are empty and own no memory.
 #[derive(Debug, Default)]
 pub struct Reader {
     tail: Vec<u8>,
@@ -106,12 +106,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Puts the bytes left over from the last [`feed`](Self::feed) at the front of `buf`, growing it so that `room`
-    /// bytes are free behind them, and returns how many they are. The next read goes behind them.
-    pub fn restore(&mut self, buf: &mut Vec<u8>, room: usize) -> usize {
+    /// Puts the bytes left over from the last [`feed`](Self::feed) at the start of `buf`, grows it
+    /// so that `capacity` bytes are free behind them, and returns their number. The next read must
+    /// write behind them.
+    pub fn restore(&mut self, buf: &mut Vec<u8>, capacity: usize) -> usize {
         let kept = self.tail.len();
-        if buf.len() < kept + room {
-            buf.resize(kept + room, 0);
+        if buf.len() < kept + capacity {
+            buf.resize(kept + capacity, 0);
         }
         if kept > 0 {
             buf[..kept].copy_from_slice(&self.tail);
@@ -120,15 +121,17 @@ impl Reader {
         kept
     }
 
-    /// Keeps bytes that are no frame yet (half an HTTP response) for the next [`restore`](Self::restore).
+    /// Keeps bytes that are not a frame yet (such as half an HTTP response) for the next
+    /// [`restore`](Self::restore).
     pub fn keep(&mut self, bytes: &[u8]) {
         self.tail = bytes.to_vec();
     }
 
-    /// Hands every complete message and control frame in `buf` to `on` as (opcode, payload), and keeps the rest.
+    /// Passes every complete message and control frame in `buf` to `on` as (opcode, payload), and
+    /// keeps the rest.
     ///
     /// # Errors
-    /// The bytes are no frames; the connection is of no use any more.
+    /// The bytes are not valid frames. The connection cannot be used any more.
     pub fn feed(
         &mut self,
         buf: &mut [u8],
@@ -189,14 +192,14 @@ fn push_length(out: &mut Vec<u8>, len: usize, mask_bit: u8) {
     }
 }
 
-/// Appends a frame as a server sends it: whole, not masked.
+/// Appends a frame as a server sends it: unfragmented and unmasked.
 pub fn push_server(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.push(0x80 | opcode);
     push_length(out, payload.len(), 0);
     out.extend_from_slice(payload);
 }
 
-/// Appends a frame as a client sends it: whole, masked with `key`.
+/// Appends a frame as a client sends it: unfragmented and masked with `key`.
 pub fn push_client(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
     out.push(0x80 | opcode);
     push_length(out, payload.len(), 0x80);
@@ -206,7 +209,7 @@ pub fn push_client(out: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) 
     mask_in_place(&mut out[start..], key);
 }
 
-/// How many bytes a server's frame of this payload takes on the wire.
+/// The bytes on the wire of a server's frame with a payload of this length.
 #[must_use]
 pub fn server_frame_len(payload: usize) -> usize {
     payload
@@ -217,13 +220,13 @@ pub fn server_frame_len(payload: usize) -> usize {
         }
 }
 
-/// Where `needle` starts in `hay`, tried first where it was the last time.
+/// Finds where `needle` starts in `haystack`, and tries the offset of the last time first.
 #[must_use]
-pub fn find(hay: &[u8], needle: &[u8], hint: &mut usize) -> Option<usize> {
-    if hay.get(*hint..*hint + needle.len()) == Some(needle) {
+pub fn find(haystack: &[u8], needle: &[u8], hint: &mut usize) -> Option<usize> {
+    if haystack.get(*hint..*hint + needle.len()) == Some(needle) {
         return Some(*hint);
     }
-    let at = hay.windows(needle.len()).position(|w| w == needle)?;
+    let at = haystack.windows(needle.len()).position(|w| w == needle)?;
     *hint = at;
     Some(at)
 }
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_survive_every_split() {
+    fn frames_are_read_from_chunks_of_any_size() {
         let wire = wire();
         assert_eq!(read_in_chunks(&wire, wire.len()), expected());
         for chunk in [1, 2, 3, 5, 7, 64, 301, 4096] {
@@ -285,11 +288,15 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused() {
+    fn invalid_frames_are_refused() {
         let feed = |bytes: &[u8]| Reader::default().feed(&mut bytes.to_vec(), |_, _| ());
         assert_eq!(feed(&[0xC1, 0]), Err(FrameError::Malformed), "compressed");
         assert_eq!(feed(&[0x83, 0]), Err(FrameError::Malformed), "opcode 3");
-        assert_eq!(feed(&[0x09, 0]), Err(FrameError::Malformed), "split ping");
+        assert_eq!(
+            feed(&[0x09, 0]),
+            Err(FrameError::Malformed),
+            "a fragmented ping"
+        );
         assert_eq!(
             feed(&[0x80, 0]),
             Err(FrameError::Fragmentation),
@@ -298,17 +305,17 @@ mod tests {
         assert_eq!(
             feed(&[0x01, 0, 0x81, 0]),
             Err(FrameError::Fragmentation),
-            "one in another"
+            "a message inside another"
         );
         assert_eq!(
             feed(&[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]),
             Err(FrameError::TooLarge),
-            "absurd length"
+            "an absurd length"
         );
     }
 
     #[test]
-    fn find_uses_and_mends_the_hint() {
+    fn find_uses_and_updates_the_hint() {
         let mut hint = 0;
         assert_eq!(find(b"..@L1", b"@L", &mut hint), Some(2));
         assert_eq!(hint, 2);

@@ -1,5 +1,5 @@
-//! The parts of the load generator: WebSocket framing that costs little, the epoll client engine, the accounting of
-//! deliveries, CPU and memory of a process, and the reports.
+//! The parts of the load generator: cheap WebSocket framing, the clients on one epoll, the
+//! accounting of deliveries, CPU time and memory of a process, and the reports.
 
 pub mod engine;
 pub mod frame;

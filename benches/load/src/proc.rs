@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// CPU time of a process at one moment.
+/// The CPU time of a process at one moment.
 #[derive(Debug, Clone)]
 pub struct Cpu {
-    /// User and system time of all threads, ended ones included, in clock ticks.
+    /// User and system time of all threads, including those that have ended, in clock ticks.
     ticks: u64,
-    /// Time on the CPU per living thread, in nanoseconds; empty where the kernel keeps none.
+    /// Time on the CPU of each live thread, in nanoseconds; empty if the kernel does not count it.
     threads: HashMap<String, u64>,
 }
 
@@ -18,10 +18,11 @@ impl Cpu {
     /// Reads the CPU time of `pid` (`self` is allowed).
     ///
     /// # Errors
-    /// There is no such process, or its files may not be read.
+    /// There is no such process, or its files cannot be read.
     pub fn of(pid: &str) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let ticks = ticks_of_stat(&stat).ok_or_else(|| io::Error::other("odd /proc/PID/stat"))?;
+        let ticks = ticks_of_stat(&stat)
+            .ok_or_else(|| io::Error::other("/proc/PID/stat must have the usual fields"))?;
         let mut threads = HashMap::new();
         for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
             let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
@@ -35,8 +36,9 @@ impl Cpu {
         Ok(Self { ticks, threads })
     }
 
-    /// CPU time spent between `before` and this. Nanosecond counts of the threads where every thread of `before` still
-    /// lives; clock ticks (10 ms) otherwise.
+    /// The CPU time used between `before` and this moment. It is taken from the nanosecond counts
+    /// of the threads if every thread of `before` is still alive, and from clock ticks (10 ms)
+    /// otherwise.
     #[must_use]
     pub fn since(&self, before: &Self) -> Duration {
         let all_live = before.threads.keys().all(|t| self.threads.contains_key(t));
@@ -53,7 +55,8 @@ impl Cpu {
     }
 }
 
-/// utime + stime: the 12th and 13th field after the command's name, which may hold blanks and parentheses.
+/// utime + stime: the 12th and 13th field after the name of the command, which may contain blanks
+/// and parentheses.
 fn ticks_of_stat(stat: &str) -> Option<u64> {
     let mut fields = stat[stat.rfind(')')? + 1..]
         .split_ascii_whitespace()
@@ -63,10 +66,10 @@ fn ticks_of_stat(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// Resident memory of `pid` in kB.
+/// The resident memory of `pid` in kB.
 ///
 /// # Errors
-/// There is no such process, or its files may not be read.
+/// There is no such process, or its files cannot be read.
 pub fn rss_kb(pid: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     status
@@ -78,10 +81,10 @@ pub fn rss_kb(pid: &str) -> io::Result<u64> {
                 .parse()
                 .ok()
         })
-        .ok_or_else(|| io::Error::other("no VmRSS"))
+        .ok_or_else(|| io::Error::other("/proc/PID/status must contain VmRSS"))
 }
 
-/// Raises the soft limit of open files to the hard one, and returns it (`None` is no limit).
+/// Raises the soft limit of open files to the hard limit, and returns it (`None` means no limit).
 pub fn raise_open_files() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -95,7 +98,7 @@ pub fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Makes the timeouts of this thread exact: by default the kernel may end each 50 µs late.
+/// Makes the timeouts of this thread exact. By default the kernel may end each of them 50 µs late.
 pub fn exact_timeouts() {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_with_an_awkward_name() {
+    fn a_stat_line_with_an_awkward_name_is_parsed() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 9 0 1 2 3";
         assert_eq!(ticks_of_stat(stat), Some(200));
         assert_eq!(ticks_of_stat("7"), None);

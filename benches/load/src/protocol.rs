@@ -1,14 +1,14 @@
-//! What is said over the socket: chat.v1, or any plain-text protocol through templates; and the token in each text by
-//! which a delivery is known again.
+//! The protocols: chat.v1, or any plain-text protocol through templates; and the token in each text
+//! by which a delivery is recognised.
 
 use crate::frame::find;
 
-const MARK: &[u8] = b"@L";
+const MARKER: &[u8] = b"@L";
 const ROOM_DIGITS: usize = 6;
 const INDEX_DIGITS: usize = 10;
 
 /// Length of the token at the start of every text.
-pub const TOKEN_LEN: usize = MARK.len() + ROOM_DIGITS + INDEX_DIGITS;
+pub const TOKEN_LEN: usize = MARKER.len() + ROOM_DIGITS + INDEX_DIGITS;
 
 /// How to speak to the server.
 #[derive(Debug, Clone)]
@@ -22,31 +22,31 @@ pub enum Protocol {
 /// A plain-text protocol.
 #[derive(Debug, Clone)]
 pub struct Raw {
-    /// First frame of each connection; none where the URL says it all.
+    /// The first frame of each connection; none if the URL is enough.
     pub join: Option<String>,
-    /// A member is in when it receives a text that contains this; at once when absent.
+    /// A client has joined when it receives a text that contains this; at once if absent.
     pub join_ack: Option<String>,
-    /// One publish.
+    /// The frame that publishes a message.
     pub send: String,
     /// Whether the publisher receives its own message.
     pub echo: bool,
 }
 
-/// How large a text is.
+/// The size of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Bytes of the text, token included.
+    /// Bytes of the text, including the token.
     pub text: usize,
-    /// The text grows until the whole published frame has this many bytes of payload.
+    /// The text is lengthened until the whole published frame has this many bytes of payload.
     pub pad_to: Option<usize>,
 }
 
 impl Protocol {
-    /// What a client says once the socket is open.
+    /// The frames that a client sends when the socket is open.
     #[must_use]
-    pub fn greeting(&self, client: usize, room: &str) -> Vec<String> {
+    pub fn opening(&self, client: usize, room: &str) -> Vec<String> {
         match self {
-            // Nicknames of one width keep the frames of one width.
+            // Nicknames of equal length keep the frames at equal length.
             Self::ChatV1 => vec![
                 format!(r#"{{"type":"hello","nickname":"m{client:06}"}}"#),
                 format!(r#"{{"type":"join","room":"{room}"}}"#),
@@ -55,7 +55,7 @@ impl Protocol {
         }
     }
 
-    /// Whether this frame says that the client is in its room.
+    /// Whether this frame confirms that the client has joined its room.
     #[must_use]
     pub fn is_joined(&self, payload: &[u8]) -> bool {
         match self {
@@ -67,9 +67,9 @@ impl Protocol {
         }
     }
 
-    /// Whether a client is in its room as soon as it has said so.
+    /// Whether a client has joined its room without waiting for a confirmation.
     #[must_use]
-    pub fn joined_at_once(&self) -> bool {
+    pub fn joins_without_ack(&self) -> bool {
         matches!(self, Self::Raw(raw) if raw.join_ack.is_none())
     }
 
@@ -80,7 +80,7 @@ impl Protocol {
     }
 }
 
-/// A room's publish, with the place where each message's token goes.
+/// The publishing frame of a room, and where the token of each message belongs.
 #[derive(Debug)]
 pub struct Template {
     payload: Vec<u8>,
@@ -88,7 +88,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Prepares the publishes of `room`, which is number `number`.
+    /// Prepares the publishing frame of `room`, which has the number `number`.
     #[must_use]
     pub fn new(protocol: &Protocol, number: usize, room: &str, size: Size) -> Self {
         let fill = |text: &str| match protocol {
@@ -101,21 +101,21 @@ impl Template {
             .map_or(size.text, |total| total.saturating_sub(bare));
         let mut text = format!(
             "{}{number:0ROOM_DIGITS$x}{:0INDEX_DIGITS$x}",
-            String::from_utf8_lossy(MARK),
+            String::from_utf8_lossy(MARKER),
             0
         );
-        let words = " the quick brown fox jumps over the lazy dog"
+        let filler = " the quick brown fox jumps over the lazy dog"
             .bytes()
             .cycle();
-        text.extend(words.take(len.saturating_sub(text.len())).map(char::from));
+        text.extend(filler.take(len.saturating_sub(text.len())).map(char::from));
         let payload = fill(&text).into_bytes();
-        let token_at = find(&payload, MARK, &mut 0).unwrap_or(0);
+        let token_at = find(&payload, MARKER, &mut 0).unwrap_or(0);
         Self { payload, token_at }
     }
 
-    /// The publish of message `index`.
+    /// The frame that publishes message `index`.
     pub fn render(&mut self, index: u64) -> &[u8] {
-        let at = self.token_at + MARK.len() + ROOM_DIGITS;
+        let at = self.token_at + MARKER.len() + ROOM_DIGITS;
         for (i, digit) in self.payload[at..at + INDEX_DIGITS].iter_mut().enumerate() {
             let nibble = (index >> (4 * (INDEX_DIGITS - 1 - i))) & 0xF;
             *digit = b"0123456789abcdef"[nibble as usize];
@@ -135,32 +135,33 @@ fn hex(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Finds the fields of a delivery without parsing it: each is looked for first where it was in the frame before.
+/// Finds the fields of a delivery without parsing it. Each is looked for first at its offset in the
+/// previous frame.
 #[derive(Debug, Default)]
 pub struct Scanner {
     token_at: usize,
     seq_at: usize,
 }
 
-/// What a delivery says.
+/// The fields of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// Number of the room.
+    /// The number of the room.
     pub room: usize,
-    /// Number of the message in that room, as published.
+    /// The number of the message in that room, in the order of publishing.
     pub index: u64,
-    /// The server's sequence number; 0 where the protocol has none.
+    /// The sequence number of the server; 0 if the protocol has none.
     pub seq: u64,
 }
 
 impl Scanner {
-    /// The delivery in this text frame; `None` when it is something else.
+    /// The delivery in this text frame; `None` if it is something else.
     pub fn scan(&mut self, protocol: &Protocol, payload: &[u8]) -> Option<Delivery> {
         let chat = matches!(protocol, Protocol::ChatV1);
         if chat && !payload.starts_with(br#"{"type":"message""#) {
             return None;
         }
-        let at = find(payload, MARK, &mut self.token_at)? + MARK.len();
+        let at = find(payload, MARKER, &mut self.token_at)? + MARKER.len();
         let room = hex(payload.get(at..at + ROOM_DIGITS)?)? as usize;
         let index = hex(payload.get(at + ROOM_DIGITS..at + ROOM_DIGITS + INDEX_DIGITS)?)?;
         let mut seq = 0;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn chat_publishes_and_deliveries() {
+    fn chat_messages_are_published_and_recognised() {
         let size = Size {
             text: 128,
             pad_to: None,
@@ -204,9 +205,9 @@ mod tests {
 
         let mut scanner = Scanner::default();
         for seq in [9_u64, 10, 1234] {
-            let frame = format!(
-                r#"{{"type":"message","room":"r10","seq":{seq},"from":{{"id":"x","nickname":"m"}},"text":"{text}","at":1}}"#
-            );
+            let head = format!(r#"{{"type":"message","room":"r10","seq":{seq}"#);
+            let from = r#""from":{"id":"x","nickname":"m"}"#;
+            let frame = format!(r#"{head},{from},"text":"{text}","at":1}}"#);
             assert_eq!(
                 scanner.scan(&Protocol::ChatV1, frame.as_bytes()),
                 Some(Delivery {
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_and_padding() {
+    fn templates_are_filled_and_padded() {
         let protocol = raw(r#"say {room} "{text}""#);
         let size = Size {
             text: 128,
@@ -244,9 +245,9 @@ mod tests {
                 seq: 0
             })
         );
-        assert_eq!(protocol.greeting(0, "r1"), ["JOIN r1"]);
+        assert_eq!(protocol.opening(0, "r1"), ["JOIN r1"]);
         assert!(protocol.is_joined(b"welcome to r1") && !protocol.is_joined(b"hello"));
-        assert!(!protocol.joined_at_once());
+        assert!(!protocol.joins_without_ack());
     }
 
     #[test]

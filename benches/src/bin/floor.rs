@@ -1,9 +1,11 @@
-//! The floor under every fan-out: one thread, one epoll, and for each received text frame one plain `write` per member
-//! of the sender's room. No JSON, no history, no presence, no timers, no limits: what is left is what the kernel costs.
+//! The lower bound of every fan-out: one thread, one epoll, and for each received text frame one
+//! plain `write` per member of the sender's room. There is no JSON, history, presence, timer or
+//! limit, so what remains is the cost of the kernel.
 //!
-//! The room is the path of the upgrade request. With `--coalesce`, the frames that a room received in one turn of the
-//! epoll are encoded into one buffer, and each member gets that buffer in one `write` at the end of the turn: the floor
-//! for loads with more than one message in flight.
+//! The room is the path of the upgrade request. With `--coalesce`, the frames that a room received
+//! in one turn of the epoll are encoded into one buffer, and each member is sent that buffer in one
+//! `write` at the end of the turn. That is the lower bound for loads with more than one message in
+//! flight.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -18,16 +20,17 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, sockopt};
 use tungstenite::handshake::derive_accept_key;
 
-const READ: usize = 64 * 1024;
+const READ_SIZE: usize = 64 * 1024;
 const LISTENER: u64 = u64::MAX;
-/// A member that does not read this much is dropped.
-const BACKLOG: usize = 8 << 20;
+/// A member is dropped when more than this waits to be written to it.
+const MAX_BACKLOG: usize = 8 << 20;
 
-/// Relays every text frame to all members of the sender's room (the path of the URL), the sender included.
+/// Relays every text frame to all members of the sender's room (the path of the URL), including the
+/// sender.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
@@ -40,19 +43,19 @@ struct Conn {
     fd: OwnedFd,
     /// `None` until the upgrade.
     room: Option<usize>,
-    /// Where the connection stands in its room's members.
-    place: usize,
+    /// The index of the connection in the members of its room.
+    slot: usize,
     reader: Reader,
-    /// What the socket did not take yet.
+    /// Bytes that the socket has not taken yet.
     backlog: Vec<u8>,
-    lost: bool,
+    closing: bool,
 }
 
 #[derive(Default)]
 struct Room {
     members: Vec<usize>,
-    /// Frames of this turn.
-    turn: Vec<u8>,
+    /// The frames received in this turn.
+    pending: Vec<u8>,
 }
 
 struct Server {
@@ -64,14 +67,14 @@ struct Server {
     rooms: Vec<Room>,
     room_of_path: HashMap<String, usize>,
     dirty: Vec<usize>,
-    gone: Vec<usize>,
+    closing: Vec<usize>,
     scratch: Vec<u8>,
 }
 
 fn main() -> io::Result<()> {
     let args = Args::parse();
     load::proc::raise_open_files();
-    // Of std's listener only the backlog is too short.
+    // The listener of std is suitable except for its short backlog.
     let listener = OwnedFd::from(std::net::TcpListener::bind(args.listen)?);
     rustix::net::listen(&listener, 4096)?;
     rustix::io::ioctl_fionbio(&listener, true)?;
@@ -95,7 +98,7 @@ fn main() -> io::Result<()> {
         rooms: Vec::new(),
         room_of_path: HashMap::new(),
         dirty: Vec::new(),
-        gone: Vec::new(),
+        closing: Vec::new(),
         scratch: Vec::new(),
     };
     let mut events: Vec<Event> = Vec::with_capacity(1024);
@@ -147,10 +150,10 @@ impl Server {
                 self.conns[id] = Some(Conn {
                     fd,
                     room: None,
-                    place: 0,
+                    slot: 0,
                     reader,
                     backlog,
-                    lost: false,
+                    closing: false,
                 });
             } else {
                 self.free.push(id);
@@ -163,17 +166,17 @@ impl Server {
             return;
         };
         let mut scratch = std::mem::take(&mut self.scratch);
-        let kept = conn.reader.restore(&mut scratch, READ);
-        match rustix::io::read(&conn.fd, &mut scratch[kept..kept + READ]) {
-            Ok(0) => self.lose(id),
-            Ok(n) => self.received(id, &mut scratch[..kept + n]),
+        let kept = conn.reader.restore(&mut scratch, READ_SIZE);
+        match rustix::io::read(&conn.fd, &mut scratch[kept..kept + READ_SIZE]) {
+            Ok(0) => self.close(id),
+            Ok(n) => self.on_bytes(id, &mut scratch[..kept + n]),
             Err(Errno::AGAIN | Errno::INTR) => conn.reader.keep(&scratch[..kept]),
-            Err(_) => self.lose(id),
+            Err(_) => self.close(id),
         }
         self.scratch = scratch;
     }
 
-    fn received(&mut self, id: usize, mut bytes: &mut [u8]) {
+    fn on_bytes(&mut self, id: usize, mut bytes: &mut [u8]) {
         let Some(conn) = &mut self.conns[id] else {
             return;
         };
@@ -186,7 +189,7 @@ impl Server {
             let (head, rest) = bytes.split_at_mut(end + 4);
             bytes = rest;
             let Some(room) = self.upgrade(id, &String::from_utf8_lossy(head)) else {
-                return self.lose(id);
+                return self.close(id);
             };
             room
         };
@@ -194,7 +197,7 @@ impl Server {
             return;
         };
         let mut reader = std::mem::take(&mut conn.reader);
-        let fed = reader.feed(bytes, |opcode, payload| match opcode {
+        let result = reader.feed(bytes, |opcode, payload| match opcode {
             frame::TEXT => self.publish(room, payload),
             frame::PING => {
                 let mut pong = Vec::new();
@@ -205,19 +208,19 @@ impl Server {
                 let mut close = Vec::new();
                 frame::push_server(&mut close, frame::CLOSE, payload);
                 self.send(id, &close);
-                self.lose(id);
+                self.close(id);
             }
             _ => {}
         });
         if let Some(conn) = &mut self.conns[id] {
             conn.reader = reader;
         }
-        if fed.is_err() {
-            self.lose(id);
+        if result.is_err() {
+            self.close(id);
         }
     }
 
-    /// Answers the handshake and puts the connection into its room.
+    /// Answers the handshake and adds the connection to its room.
     fn upgrade(&mut self, id: usize, head: &str) -> Option<usize> {
         let path = head.strip_prefix("GET ")?.split(' ').next()?;
         let key = head.lines().find_map(|line| {
@@ -238,32 +241,32 @@ impl Server {
         });
         let conn = self.conns[id].as_mut()?;
         conn.room = Some(room);
-        conn.place = self.rooms[room].members.len();
+        conn.slot = self.rooms[room].members.len();
         self.rooms[room].members.push(id);
         Some(room)
     }
 
     fn publish(&mut self, room: usize, payload: &[u8]) {
-        let turn = &mut self.rooms[room].turn;
-        if turn.is_empty() {
+        let pending = &mut self.rooms[room].pending;
+        if pending.is_empty() {
             self.dirty.push(room);
         }
-        frame::push_server(turn, frame::TEXT, payload);
+        frame::push_server(pending, frame::TEXT, payload);
         if !self.coalesce {
             self.fan_out();
         }
     }
 
-    /// One write per member of each room that has something to say.
+    /// Writes the pending frames of each room, with one write per member.
     fn fan_out(&mut self) {
         while let Some(room) = self.dirty.pop() {
             let members = std::mem::take(&mut self.rooms[room].members);
-            let mut turn = std::mem::take(&mut self.rooms[room].turn);
+            let mut pending = std::mem::take(&mut self.rooms[room].pending);
             for &id in &members {
-                self.send(id, &turn);
+                self.send(id, &pending);
             }
-            turn.clear();
-            self.rooms[room].turn = turn;
+            pending.clear();
+            self.rooms[room].pending = pending;
             self.rooms[room].members = members;
         }
     }
@@ -277,7 +280,7 @@ impl Server {
                 Ok(n) if n == bytes.len() => return,
                 Ok(n) => conn.backlog.extend_from_slice(&bytes[n..]),
                 Err(Errno::AGAIN | Errno::INTR) => conn.backlog.extend_from_slice(bytes),
-                Err(_) => return self.lose(id),
+                Err(_) => return self.close(id),
             }
             let data = EventData::new_u64(id as u64);
             let _ = epoll::modify(
@@ -288,13 +291,13 @@ impl Server {
             );
         } else {
             conn.backlog.extend_from_slice(bytes);
-            if conn.backlog.len() > BACKLOG {
-                self.lose(id);
+            if conn.backlog.len() > MAX_BACKLOG {
+                self.close(id);
             }
         }
     }
 
-    /// The socket takes bytes again.
+    /// Writes the backlog when the socket takes bytes again.
     fn drain(&mut self, id: usize) {
         let Some(conn) = &mut self.conns[id] else {
             return;
@@ -304,7 +307,7 @@ impl Server {
                 conn.backlog.drain(..n);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => return self.lose(id),
+            Err(_) => return self.close(id),
         }
         if conn.backlog.is_empty() {
             conn.backlog = Vec::new();
@@ -313,29 +316,26 @@ impl Server {
         }
     }
 
-    fn lose(&mut self, id: usize) {
+    fn close(&mut self, id: usize) {
         if let Some(conn) = &mut self.conns[id]
-            && !conn.lost
+            && !conn.closing
         {
-            conn.lost = true;
-            self.gone.push(id);
+            conn.closing = true;
+            self.closing.push(id);
         }
     }
 
     fn end_turn(&mut self) {
         self.fan_out();
-        while let Some(id) = self.gone.pop() {
+        while let Some(id) = self.closing.pop() {
             let Some(conn) = self.conns[id].take() else {
                 continue;
             };
             if let Some(room) = conn.room {
                 let members = &mut self.rooms[room].members;
-                members.swap_remove(conn.place);
-                if let Some(moved) = members
-                    .get(conn.place)
-                    .and_then(|m| self.conns[*m].as_mut())
-                {
-                    moved.place = conn.place;
+                members.swap_remove(conn.slot);
+                if let Some(moved) = members.get(conn.slot).and_then(|m| self.conns[*m].as_mut()) {
+                    moved.slot = conn.slot;
                 }
             }
             self.free.push(id);

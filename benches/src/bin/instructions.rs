@@ -1,22 +1,24 @@
-//! `instructions`: counts the machine instructions of the engine's paths, and compares them with those written down.
+//! `instructions`: counts the machine instructions of the paths of the engine, and compares them
+//! with a baseline.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use benches::{Ours, TEXT, Transport, engine};
+use benches::{BenchRoom, TEXT, Transport, engine};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-/// Counts instructions under valgrind's callgrind and compares them with a baseline.
+/// Counts instructions with callgrind (valgrind) and compares them with a baseline.
 ///
-/// Instructions, unlike times, are the same on a busy machine. Each case runs twice, with few and with many repetitions; the
-/// difference, divided by that of the repetitions, is what one costs: start and end fall out. Virtual time, one thread, no
+/// Unlike times, instructions are the same on a busy machine. Each case runs twice, with few and
+/// with many repetitions. The difference divided by the difference of the repetitions is the cost
+/// of one, without start and end. The cases run in virtual time, in one thread and without the
 /// kernel.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = MORE)]
 struct Args {
-    /// The baseline.
+    /// The file of the baseline.
     #[arg(long, value_name = "FILE", default_value = "benches/instructions.json")]
     baseline: PathBuf,
 
@@ -24,144 +26,147 @@ struct Args {
     #[arg(long)]
     write: bool,
 
-    /// Only cases with this in their names.
+    /// Run only the cases whose names contain this.
     #[arg(long, default_value = "")]
     only: String,
 
-    /// Run one case by itself so many times, without counting: what callgrind is started with.
+    /// Run one case alone, this many times and without counting. Callgrind is started with this
+    /// flag.
     #[arg(long, num_args = 2, value_names = ["CASE", "TIMES"], hide = true)]
     run: Option<Vec<String>>,
 }
 
 const MORE: &str = "\
-Needs valgrind. A case may cost a tenth more than its baseline; with another compiler than the baseline's a quarter.
-Exit status: 0 when every case does, 2 when one costs more, 1 when something did not run.";
+Needs valgrind. A case may cost a tenth more than its baseline, or a quarter more if the compiler is
+not that of the baseline. Exit status: 0 if every case is within that, 2 if one costs more, 1 if
+something did not run.";
 
 struct Case {
     name: &'static str,
-    /// Of what the instructions are counted.
+    /// What the instructions are counted for.
     unit: &'static str,
     members: usize,
     transport: Transport,
-    work: Work,
+    workload: Workload,
 }
 
 #[derive(Clone, Copy)]
-enum Work {
-    /// So many messages at once, until the last member has them.
+enum Workload {
+    /// This many messages at once, until the last member has received them.
     Publish(usize),
-    /// Messages of 4 KiB.
+    /// One message of 4 KiB.
     Long,
-    /// 2048 messages while one member takes nothing: it then gets a gap and the 1024 that are retained.
+    /// 2048 messages while one member reads nothing. It then receives a gap and the 1024 that are
+    /// retained.
     Lag,
-    ComeAndGo,
+    JoinAndLeave,
 }
 
 const CASES: [Case; 9] = [
     Case {
         name: "publish",
-        unit: "message to its own sender",
+        unit: "message to its sender",
         members: 1,
         transport: Transport::Direct,
-        work: Work::Publish(1),
+        workload: Workload::Publish(1),
     },
     Case {
         name: "publish websocket",
-        unit: "message to its own sender",
+        unit: "message to its sender",
         members: 1,
         transport: Transport::WebSocket,
-        work: Work::Publish(1),
+        workload: Workload::Publish(1),
     },
     Case {
         name: "publish long",
-        unit: "message of 4 KiB to its own sender",
+        unit: "message of 4 KiB to its sender",
         members: 1,
         transport: Transport::Direct,
-        work: Work::Long,
+        workload: Workload::Long,
     },
     Case {
         name: "drain",
         unit: "delivery, 1 message in flight, 100 members",
         members: 100,
         transport: Transport::Direct,
-        work: Work::Publish(1),
+        workload: Workload::Publish(1),
     },
     Case {
         name: "drain 64",
         unit: "delivery, 64 messages in flight, 100 members",
         members: 100,
         transport: Transport::Direct,
-        work: Work::Publish(64),
+        workload: Workload::Publish(64),
     },
     Case {
         name: "drain websocket",
         unit: "delivery, 1 message in flight, 100 members",
         members: 100,
         transport: Transport::WebSocket,
-        work: Work::Publish(1),
+        workload: Workload::Publish(1),
     },
     Case {
         name: "drain 64 websocket",
         unit: "delivery, 64 messages in flight, 100 members",
         members: 100,
         transport: Transport::WebSocket,
-        work: Work::Publish(64),
+        workload: Workload::Publish(64),
     },
     Case {
         name: "lag",
-        unit: "message that a stalled member missed or got late",
+        unit: "message that a stalled member missed or received late",
         members: 2,
         transport: Transport::Direct,
-        work: Work::Lag,
+        workload: Workload::Lag,
     },
     Case {
         name: "join and leave",
-        unit: "member that comes and goes, 100 others",
+        unit: "member that joins and leaves, 100 others",
         members: 100,
         transport: Transport::Direct,
-        work: Work::ComeAndGo,
+        workload: Workload::JoinAndLeave,
     },
 ];
 
 impl Case {
-    /// Repetitions of the short and of the long run, and what one is divided by.
+    /// The repetitions of the short and of the long run, and the number of units in one repetition.
     fn scale(&self) -> (u64, u64, u64) {
-        match self.work {
-            Work::Publish(1) => (50, 150, self.members as u64),
-            Work::Publish(burst) => (2, 12, (burst * self.members) as u64),
-            Work::Long => (50, 150, 1),
-            Work::Lag => (1, 3, LAG as u64),
-            Work::ComeAndGo => (50, 150, 1),
+        match self.workload {
+            Workload::Publish(1) => (50, 150, self.members as u64),
+            Workload::Publish(burst) => (2, 12, (burst * self.members) as u64),
+            Workload::Long => (50, 150, 1),
+            Workload::Lag => (1, 3, LAG as u64),
+            Workload::JoinAndLeave => (50, 150, 1),
         }
     }
 
     async fn run(&self, times: u64) {
         let chat = engine();
-        let ours = Ours::start(&chat, "bench", self.members, self.transport).await;
-        // Presence that was held back is delivered now and not in between.
+        let room = BenchRoom::start(&chat, "bench", self.members, self.transport).await;
+        // Presence events that are held back are delivered now and not during the measurement.
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         let long = "x".repeat(4096);
         for _ in 0..times {
-            match self.work {
-                Work::Publish(burst) => ours.publish(burst).await,
-                Work::Long => {
-                    ours.say(&long, 1);
-                    ours.delivered(1).await;
+            match self.workload {
+                Workload::Publish(burst) => room.publish(burst).await,
+                Workload::Long => {
+                    room.send(&long, 1);
+                    room.wait_for_all(1).await;
                 }
-                Work::Lag => {
-                    ours.stall(true);
-                    ours.say(TEXT, LAG);
-                    ours.reach(LAG).await;
-                    ours.stall(false);
-                    ours.reach(LAG / 2).await;
+                Workload::Lag => {
+                    room.stall(true);
+                    room.send(TEXT, LAG);
+                    room.wait_for(LAG).await;
+                    room.stall(false);
+                    room.wait_for(LAG / 2).await;
                 }
-                Work::ComeAndGo => ours.come_and_go().await,
+                Workload::JoinAndLeave => room.join_and_leave().await,
             }
         }
     }
 }
 
-/// Twice what a room retains.
+/// Twice the number of events that a room retains.
 const LAG: usize = 2048;
 
 #[derive(Serialize, Deserialize)]
@@ -185,8 +190,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, String> {
     if let Some([name, times]) = args.run.as_deref() {
         let case = CASES.iter().find(|case| case.name == *name);
-        let case = case.ok_or_else(|| format!("no case {name}"))?;
-        let times = times.parse().map_err(|_| format!("{times} is no number"))?;
+        let case = case.ok_or_else(|| format!("there is no case {name}"))?;
+        let times = times
+            .parse()
+            .map_err(|_| format!("{times} must be a number"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
@@ -209,12 +216,12 @@ fn run(args: &Args) -> Result<bool, String> {
         };
         let json = serde_json::to_string_pretty(&baseline).map_err(|error| error.to_string())?;
         std::fs::write(&args.baseline, json + "\n")
-            .map_err(|error| file(&args.baseline, &error))?;
+            .map_err(|error| with_path(&args.baseline, &error))?;
         return Ok(true);
     }
-    let json = std::fs::read(&args.baseline).map_err(|error| file(&args.baseline, &error))?;
+    let json = std::fs::read(&args.baseline).map_err(|error| with_path(&args.baseline, &error))?;
     let baseline: Baseline =
-        serde_json::from_slice(&json).map_err(|error| file(&args.baseline, &error))?;
+        serde_json::from_slice(&json).map_err(|error| with_path(&args.baseline, &error))?;
     let tolerance = if baseline.rustc == rustc()? { 10 } else { 25 };
     println!("{:20} {:>8} {:>8}", "case", "counted", "baseline");
     let (mut passed, mut failed) = (0, 0);
@@ -224,8 +231,8 @@ fn run(args: &Args) -> Result<bool, String> {
             .get(case.name)
             .ok_or_else(|| format!("the baseline has no case {}", case.name))?;
         let count = count(case)?;
-        let more = count * 100 > before * (100 + tolerance);
-        if more {
+        let is_over = count * 100 > before * (100 + tolerance);
+        if is_over {
             failed += 1;
         } else {
             passed += 1;
@@ -234,26 +241,26 @@ fn run(args: &Args) -> Result<bool, String> {
             "{:20} {count:>8} {before:>8}  a {}{}",
             case.name,
             case.unit,
-            if more { ": FAILED" } else { "" }
+            if is_over { ": FAILED" } else { "" }
         );
     }
     println!("instructions: {passed} passed; {failed} failed; tolerance {tolerance} %");
     Ok(failed == 0)
 }
 
-/// Instructions of one unit of a case.
+/// The instructions of one unit of a case.
 fn count(case: &Case) -> Result<u64, String> {
     let (few, many, units) = case.scale();
     let (short, long) = (callgrind(case.name, few)?, callgrind(case.name, many)?);
     Ok(long.saturating_sub(short) / ((many - few) * units))
 }
 
-/// Instructions of a whole run.
+/// The instructions of a whole run.
 fn callgrind(name: &str, times: u64) -> Result<u64, String> {
-    let me = std::env::current_exe().map_err(|error| error.to_string())?;
+    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(me)
+        .arg(executable)
         .args(["--run", name, &times.to_string()])
         .output()
         .map_err(|error| format!("cannot run valgrind: {error}"))?;
@@ -264,7 +271,7 @@ fn callgrind(name: &str, times: u64) -> Result<u64, String> {
         .and_then(|(_, count)| count.trim().parse().ok());
     collected
         .filter(|_| output.status.success())
-        .ok_or_else(|| format!("valgrind has not counted {name}:\n{log}"))
+        .ok_or_else(|| format!("valgrind did not count {name}:\n{log}"))
 }
 
 fn rustc() -> Result<String, String> {
@@ -274,6 +281,6 @@ fn rustc() -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().into())
 }
 
-fn file(path: &Path, error: &dyn std::fmt::Display) -> String {
+fn with_path(path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
 }

@@ -1,6 +1,8 @@
-//! One message to a million members over the memory transport: `cargo run --release -p benches --bin million`.
+//! One message to a million members over the memory transport:
+//! `cargo run --release -p benches --bin million`.
 //!
-//! For each size: the time of all joins, the memory, and the time from a send to the last delivery.
+//! It prints for each size the time of all joins, the memory, and the time from a send to the last
+//! delivery.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("a runtime");
+            .expect("the runtime can be built");
         runtime.block_on(room_of(members));
     }
 }
@@ -41,39 +43,44 @@ async fn room_of(members: usize) {
         .build();
     let before = resident();
     let start = Instant::now();
-    let mut told = start;
+    let mut drained = start;
     let mut clients = Vec::with_capacity(members);
     for n in 0..members {
         let (server, client) = pair(1 << 20);
-        tokio::spawn(chat.admit(None).expect("no limit").serve(server));
+        tokio::spawn(
+            chat.admit(None)
+                .expect("the server has free slots")
+                .serve(server),
+        );
         client.send(r#"{"type":"join","room":"all"}"#);
         clients.push(client);
         if n % 1000 == 999 {
             wait_for(&clients).await;
             drain(&clients[n - 999..]);
         }
-        // Those inside hear how many they are, once a second, and take it as clients do.
-        if told.elapsed() >= Duration::from_secs(1) {
+        // The members are sent their number once a second, and read it as clients do.
+        if drained.elapsed() >= Duration::from_secs(1) {
             drain(&clients);
-            told = Instant::now();
+            drained = Instant::now();
         }
     }
-    // Everybody is in, and has been told how many they are.
+    // Wait until all have joined and have been sent their number.
     while chat.room("all").info().map_or(0, |info| info.count) < members {
         tokio::task::yield_now().await;
     }
     let joins = start.elapsed();
-    let counted = Duration::from_millis(1500).max(Duration::from_micros(11) * members as u32);
-    tokio::time::sleep(counted).await;
+    let count_delay = Duration::from_millis(1500).max(Duration::from_micros(11) * members as u32);
+    tokio::time::sleep(count_delay).await;
     drain(&clients);
     let used = resident() - before;
     let start = Instant::now();
     clients[0].send(r#"{"type":"send","room":"all","text":"Hello, everybody"}"#);
-    // Bells are rung in the order of joining, so the last to join is the last to be served. The others are checked after.
+    // Members are woken in the order of joining, so the last one to join is served last. The others
+    // are checked afterwards.
     wait_for(&clients).await;
     let last = start.elapsed();
     let lost = clients.iter().filter(|client| !has_message(client)).count();
-    assert_eq!(lost, 0, "members did not get the message");
+    assert_eq!(lost, 0, "members have not received the message");
     println!(
         "{members:>9} {:>12.2} {:>14} {:>12} {:>16.1}",
         joins.as_secs_f64(),
@@ -83,9 +90,9 @@ async fn room_of(members: usize) {
     );
 }
 
-/// Lets the engine run until the client that came last has something to take.
+/// Lets the engine run until the last client has something to read.
 async fn wait_for(clients: &[ClientEnd]) {
-    let last = clients.last().expect("at least one");
+    let last = clients.last().expect("there is at least one client");
     while last.unread() == 0 {
         tokio::task::yield_now().await;
     }
@@ -98,13 +105,13 @@ fn drain(clients: &[ClientEnd]) {
 }
 
 fn has_message(client: &ClientEnd) -> bool {
-    let mut taken = std::iter::from_fn(|| client.try_recv());
-    taken.any(|received| {
-        matches!(received, Received::Text(json) if json.starts_with(br#"{"type":"message""#))
-    })
+    let mut received = std::iter::from_fn(|| client.try_recv());
+    received.any(
+        |item| matches!(item, Received::Text(json) if json.starts_with(br#"{"type":"message""#)),
+    )
 }
 
-/// Resident memory of this process, in bytes.
+/// The resident memory of this process in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,7 +1,9 @@
-//! What most people write first, after axum's own chat example: a `tokio::sync::broadcast` channel per room and two
-//! tasks per connection, one of which copies each message to its socket.
+//! The server that is usually written first, after the chat example of axum: a
+//! `tokio::sync::broadcast` channel per room and two tasks per connection, one of which copies each
+//! message to its socket.
 //!
-//! The room is the path; a text frame is relayed as it is to everybody in the room, the sender included.
+//! The room is the path. A text frame is relayed unchanged to all members of the room, including
+//! the sender.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,18 +16,20 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use clap::Parser;
-use futures_util::{SinkExt, StreamExt};
+use futures::{SinkExt, StreamExt};
 use tokio::sync::broadcast;
 
-/// Relays every text frame to all members of the sender's room (the path of the URL), the sender included.
+/// Relays every text frame to all members of the sender's room (the path of the URL), including the
+/// sender.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
-    /// Messages that a room's channel holds; a member that falls further behind is dropped, as in the example.
+    /// Messages that the channel of a room holds. A member that falls further behind is dropped, as
+    /// in the example.
     #[arg(long, default_value_t = 1024)]
     capacity: usize,
 }

@@ -1,4 +1,4 @@
-//! What a soak has shown.
+//! The samples and the result of a soak.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,14 +8,14 @@ use load::proc::Cpu;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::Town;
-use crate::member::{Book, Member};
+use crate::member::{Member, SharedOracle};
 use crate::server::{Sample, Server};
 use crate::slope::Slope;
+use crate::traffic::Traffic;
 
-/// Looks at the server from time to time.
-pub(crate) struct Watch {
-    began: Instant,
+/// Collects the samples of the server.
+pub(crate) struct Monitor {
+    start: Instant,
     warm_up: Duration,
     warm_at: Instant,
     slope: Slope,
@@ -24,12 +24,12 @@ pub(crate) struct Watch {
     threads: usize,
     descriptors: usize,
     series: Vec<Point>,
-    /// Of how many looks one is kept.
+    /// One of this many samples is kept.
     stride: u64,
-    looks: u64,
+    sample_count: u64,
 }
 
-/// One look at the server.
+/// A sample that is kept.
 #[derive(Clone, Serialize)]
 struct Point {
     seconds: f64,
@@ -38,11 +38,11 @@ struct Point {
     threads: usize,
 }
 
-impl Watch {
+impl Monitor {
     pub(crate) fn new(warm_up: Duration) -> Self {
         let now = Instant::now();
         Self {
-            began: now,
+            start: now,
             warm_up,
             warm_at: now + warm_up,
             slope: Slope::default(),
@@ -52,20 +52,20 @@ impl Watch {
             descriptors: 0,
             series: Vec::new(),
             stride: 1,
-            looks: 0,
+            sample_count: 0,
         }
     }
 
-    /// The server is another process.
-    pub(crate) fn begin_anew(&mut self) {
+    /// Starts the warm-up again, for a new process of the server.
+    pub(crate) fn restart(&mut self) {
         self.warm_at = Instant::now() + self.warm_up;
         self.slope = Slope::default();
         self.warm = None;
     }
 
-    pub(crate) fn look(&mut self, sample: &Sample, book: &Book) {
+    pub(crate) fn record(&mut self, sample: &Sample, oracle: &SharedOracle) {
         let now = Instant::now();
-        let seconds = (now - self.began).as_secs_f64();
+        let seconds = (now - self.start).as_secs_f64();
         if now >= self.warm_at {
             let (rss, at, cpu) = self
                 .warm
@@ -78,7 +78,7 @@ impl Watch {
         }
         self.threads = self.threads.max(sample.threads);
         self.descriptors = self.descriptors.max(sample.descriptors);
-        if self.looks.is_multiple_of(self.stride) {
+        if self.sample_count.is_multiple_of(self.stride) {
             self.series.push(Point {
                 seconds,
                 rss_kib: sample.rss_kib,
@@ -86,7 +86,7 @@ impl Watch {
                 threads: sample.threads,
             });
         }
-        if self.series.len() >= POINTS {
+        if self.series.len() >= MAX_POINTS {
             let mut n = 0;
             self.series.retain(|_| {
                 n += 1;
@@ -94,22 +94,23 @@ impl Watch {
             });
             self.stride *= 2;
         }
-        if self.looks.is_multiple_of(SHOWN) {
-            let book = book
+        if self.sample_count.is_multiple_of(PRINT_STRIDE) {
+            let oracle = oracle
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             println!(
-                "{:>7.0} s  {:>8} KiB  {:>5} fds  {:>3} threads  {:>9} acknowledged  {:>11} delivered  {} violations",
+                "{:>7.0} s  {:>8} KiB  {:>5} fds  {:>3} threads  \
+                 {:>9} acknowledged  {:>11} delivered  {} violations",
                 seconds,
                 sample.rss_kib,
                 sample.descriptors,
                 sample.threads,
-                book.acknowledged,
-                book.delivered,
-                book.violations
+                oracle.acknowledged,
+                oracle.delivered,
+                oracle.violations
             );
         }
-        self.looks += 1;
+        self.sample_count += 1;
     }
 }
 
@@ -121,7 +122,8 @@ pub(crate) struct Report {
     skipped: u64,
     unchecked: u64,
     violations: u64,
-    complaints: Vec<String>,
+    #[serde(rename = "complaints")]
+    violation_texts: Vec<String>,
     faults: BTreeMap<&'static str, u64>,
     short_rooms: u64,
     pub(crate) restarts: u64,
@@ -133,14 +135,16 @@ pub(crate) struct Report {
     rss_kib_warm: Option<u64>,
     rss_kib_end: u64,
     rss_kib_cooled: u64,
-    /// KiB a minute, and its standard error.
+    /// KiB per minute, and its standard error.
     rss_slope: Option<(f64, f64)>,
-    /// Of one core, after the warm-up.
+    /// As a fraction of a core, after the warm-up.
     cpu: f64,
-    threads_most: usize,
+    #[serde(rename = "threads_most")]
+    max_threads: usize,
     threads_cooled: usize,
     descriptors_start: usize,
-    descriptors_most: usize,
+    #[serde(rename = "descriptors_most")]
+    max_descriptors: usize,
     descriptors_cooled: usize,
     series: Vec<Point>,
 }
@@ -154,7 +158,7 @@ impl Report {
             skipped: 0,
             unchecked: 0,
             violations: 0,
-            complaints: Vec::new(),
+            violation_texts: Vec::new(),
             faults: BTreeMap::new(),
             short_rooms: 0,
             restarts: 0,
@@ -168,16 +172,16 @@ impl Report {
             rss_kib_cooled: 0,
             rss_slope: None,
             cpu: 0.0,
-            threads_most: 0,
+            max_threads: 0,
             threads_cooled: 0,
             descriptors_start: baseline.descriptors,
-            descriptors_most: 0,
+            max_descriptors: 0,
             descriptors_cooled: 0,
             series: Vec::new(),
         }
     }
 
-    /// What happened to a member.
+    /// Adds the counts of a member that has left.
     pub(crate) fn add(&mut self, member: Option<Member>) {
         let Some(member) = member else { return };
         self.recovered += member.recovered;
@@ -190,42 +194,42 @@ impl Report {
         }
     }
 
-    /// Waits until everything is given back, or long enough.
+    /// Waits until the descriptors are released, or for a limited time.
     pub(crate) async fn cool_down(&mut self, server: &Server, baseline: &Sample) -> io::Result<()> {
-        let end = Instant::now() + COOLING;
+        let end = Instant::now() + COOLING_TIME;
         loop {
             let sample = server.sample()?;
             self.rss_kib_cooled = sample.rss_kib;
             self.threads_cooled = sample.threads;
             self.descriptors_cooled = sample.descriptors;
-            let is_back = sample.descriptors <= baseline.descriptors;
-            if Instant::now() >= end || (is_back && Instant::now() + REST >= end) {
+            let are_released = sample.descriptors <= baseline.descriptors;
+            if Instant::now() >= end || (are_released && Instant::now() + SETTLE_TIME >= end) {
                 return Ok(());
             }
             sleep(Duration::from_secs(1)).await;
         }
     }
 
-    pub(crate) fn sum_up(&mut self, end: &Sample, watch: Watch, town: &Town) {
-        let book = town.book();
-        self.acknowledged = book.acknowledged;
-        self.delivered = book.delivered;
-        self.skipped = book.skipped;
-        self.unchecked = book.unchecked;
-        self.violations = book.violations;
-        self.complaints.clone_from(&book.complaints);
-        self.faults.clone_from(&town.faults);
-        self.short_rooms = town.short_rooms;
+    pub(crate) fn sum_up(&mut self, end: &Sample, monitor: Monitor, traffic: &Traffic) {
+        let oracle = traffic.oracle();
+        self.acknowledged = oracle.acknowledged;
+        self.delivered = oracle.delivered;
+        self.skipped = oracle.skipped;
+        self.unchecked = oracle.unchecked;
+        self.violations = oracle.violations;
+        self.violation_texts.clone_from(&oracle.violation_texts);
+        self.faults.clone_from(&traffic.faults);
+        self.short_rooms = traffic.short_room_count;
         self.rss_kib_end = end.rss_kib;
-        self.rss_kib_warm = watch.warm.map(|(rss, ..)| rss);
-        self.rss_slope = watch.slope.fit();
-        self.cpu = watch.cpu;
-        self.threads_most = watch.threads;
-        self.descriptors_most = watch.descriptors;
-        self.series = watch.series;
+        self.rss_kib_warm = monitor.warm.map(|(rss, ..)| rss);
+        self.rss_slope = monitor.slope.fit();
+        self.cpu = monitor.cpu;
+        self.max_threads = monitor.threads;
+        self.max_descriptors = monitor.descriptors;
+        self.series = monitor.series;
     }
 
-    /// Whether every promise was kept, and every descriptor given back.
+    /// Whether every promise was kept and every descriptor was released.
     pub(crate) fn is_clean(&self) -> bool {
         self.violations == 0 && self.descriptors_cooled <= self.descriptors_start
     }
@@ -233,12 +237,13 @@ impl Report {
     pub(crate) fn print(&self) {
         println!("\nseed            {}", self.seed);
         println!(
-            "messages        {} acknowledged, {} delivered, {} skipped by declared gaps, {} seen too late to check",
+            "messages        {} acknowledged, {} delivered, {} skipped by declared gaps, \
+             {} received too late to check",
             self.acknowledged, self.delivered, self.skipped, self.unchecked
         );
         println!("violations      {}", self.violations);
-        for complaint in &self.complaints {
-            println!("                {complaint}");
+        for text in &self.violation_texts {
+            println!("                {text}");
         }
         println!(
             "connections     {} recovered, {} not; closed {:?}",
@@ -252,7 +257,8 @@ impl Report {
         );
         let warm = self.rss_kib_warm.unwrap_or_default();
         println!(
-            "RSS KiB         {} at the start, {warm} warm, {} at the end, {} when all had left",
+            "RSS KiB         {} at the start, {warm} after the warm-up, {} at the end, \
+             {} after all had left",
             self.rss_kib_start, self.rss_kib_end, self.rss_kib_cooled
         );
         if let Some((slope, error)) = self.rss_slope {
@@ -260,12 +266,12 @@ impl Report {
         }
         println!("CPU             {:.0} % of a core", self.cpu * 100.0);
         println!(
-            "descriptors     {} at the start, {} at most, {} when all had left",
-            self.descriptors_start, self.descriptors_most, self.descriptors_cooled
+            "descriptors     {} at the start, {} at most, {} after all had left",
+            self.descriptors_start, self.max_descriptors, self.descriptors_cooled
         );
         println!(
-            "threads         {} at most, {} when all had left",
-            self.threads_most, self.threads_cooled
+            "threads         {} at most, {} after all had left",
+            self.max_threads, self.threads_cooled
         );
         println!(
             "{}",
@@ -278,11 +284,11 @@ impl Report {
     }
 }
 
-/// Samples kept at most; then every second one goes.
-const POINTS: usize = 1000;
-/// Of how many looks one is shown.
-const SHOWN: u64 = 15;
-/// Rooms without anybody end, and so do threads without work.
-const COOLING: Duration = Duration::from_secs(90);
-/// Grace, idle rooms and idle threads.
-const REST: Duration = Duration::from_secs(60);
+/// The number of kept samples at which every second one is dropped.
+const MAX_POINTS: usize = 1000;
+/// One of this many samples is printed.
+const PRINT_STRIDE: u64 = 15;
+/// In this time empty rooms end, and so do threads without work.
+const COOLING_TIME: Duration = Duration::from_secs(90);
+/// The time that graces, idle rooms and idle threads take.
+const SETTLE_TIME: Duration = Duration::from_secs(60);

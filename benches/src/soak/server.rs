@@ -1,4 +1,4 @@
-//! The server as a process of its own, and what it takes of the machine.
+//! The server process, and the resources that it uses.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use load::proc::{Cpu, rss_kb};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The standalone server; it ends with its owner.
+/// The standalone server, which is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
     file: PathBuf,
@@ -16,7 +16,7 @@ pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
 }
 
-/// One look at it.
+/// The resources in use at one moment.
 pub(crate) struct Sample {
     pub(crate) rss_kib: u64,
     pub(crate) descriptors: usize,
@@ -25,10 +25,10 @@ pub(crate) struct Sample {
 }
 
 impl Server {
-    /// Builds it, unless there is a `file`, and starts it on a free port.
+    /// Builds the server, unless there is a `file`, and starts it on a free port.
     ///
     /// # Errors
-    /// It does not build, or does not listen.
+    /// The server does not build, or does not listen.
     pub(crate) fn start(file: Option<PathBuf>, flags: Vec<String>) -> io::Result<Self> {
         let file = match file {
             Some(file) => file,
@@ -58,14 +58,14 @@ impl Server {
         };
         match addr {
             Some(_) => Ok(server),
-            None => Err(io::Error::other("the server does not say where it listens")),
+            None => Err(io::Error::other("the server must print where it listens")),
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the server to end, and waits until it has ended.
     ///
     /// # Errors
-    /// It cannot be asked, or ends other than well.
+    /// The signal cannot be sent, or the exit status is not 0.
     pub(crate) async fn terminate(&mut self) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         loop {
@@ -79,17 +79,19 @@ impl Server {
         }
     }
 
-    /// Starts another one in its place.
+    /// Starts a new process in its place.
     ///
     /// # Errors
-    /// It does not listen.
-    pub(crate) fn start_again(&mut self) -> io::Result<()> {
+    /// The server does not listen.
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
         *self = Self::listen(self.addr, self.file.clone(), self.flags.clone())?;
         Ok(())
     }
 
+    /// Takes a sample.
+    ///
     /// # Errors
-    /// It is gone.
+    /// The process has ended.
     pub(crate) fn sample(&self) -> io::Result<Sample> {
         let pid = self.child.id().to_string();
         let count = |folder: &str| -> io::Result<usize> {
@@ -116,8 +118,8 @@ fn build() -> io::Result<PathBuf> {
     let built = Command::new(cargo)
         .args(["build", "--release", "-p", "standalone"])
         .status()?;
-    let here = std::env::current_exe()?;
-    let target = here.parent().and_then(Path::parent);
+    let executable = std::env::current_exe()?;
+    let target = executable.parent().and_then(Path::parent);
     match target {
         Some(target) if built.success() => Ok(target.join("release/standalone")),
         _ => Err(io::Error::other("cannot build the standalone server")),

@@ -1,6 +1,6 @@
-//! A straight line through samples: how fast something grows, and how sure that is.
+//! A straight line through samples: how fast a quantity grows, and how certain that is.
 
-/// Least squares, one sample after the other and none of them kept.
+/// Least squares over a stream of samples, without storing them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slope {
     n: f64,
@@ -22,7 +22,8 @@ impl Slope {
         self.yy += dy * (y - self.mean_y);
     }
 
-    /// The slope and its standard error, as if samples knew nothing of each other; none of fewer than three.
+    /// The slope and its standard error, as if the samples were independent; `None` for fewer than
+    /// three samples.
     pub(crate) fn fit(&self) -> Option<(f64, f64)> {
         if self.n < 3.0 || self.xx == 0.0 {
             return None;
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_found_and_noise_makes_it_unsure() {
+    fn a_line_is_found_and_noise_makes_it_uncertain() {
         let mut line = Slope::default();
         assert_eq!(line.fit(), None);
         (0..100).for_each(|n| line.add(f64::from(n), 7.0 + 3.0 * f64::from(n)));
@@ -52,7 +53,7 @@ mod tests {
         (0..100).for_each(|n| noise.add(f64::from(n), 1e6 + f64::from(n % 2)));
         let (slope, error) = noise.fit().unwrap();
         assert!(slope.abs() < 2.0 * error, "{slope} {error}");
-        // By the book: the variance of the residuals, 0.25, over that of x.
+        // The textbook formula: the variance of the residuals, 0.25, over that of x.
         assert!((error - (0.25 * 100.0 / 98.0 / 83_325.0_f64).sqrt()).abs() < 1e-5);
     }
 }

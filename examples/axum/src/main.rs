@@ -1,5 +1,5 @@
-//! The engine inside an axum app: `cargo run -p embed-axum`, then `npx wscat -c ws://127.0.0.1:3000/ws` and
-//! `{"type":"join","room":"lobby","history":10}`.
+//! The engine inside an axum app. Start it with `cargo run -p embed-axum`, connect with
+//! `npx wscat -c ws://127.0.0.1:3000/ws`, and send `{"type":"join","room":"lobby","history":10}`.
 
 use chat_core::Chat;
 

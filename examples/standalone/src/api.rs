@@ -1,4 +1,4 @@
-//! The lobby over HTTP.
+//! The HTTP API of the lobby.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,31 +9,31 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use crate::http::{Body, respond};
 use crate::problem::{problem, with_status};
+use crate::response::{Body, respond};
 
-/// `POST /api/rooms`: makes a room.
+/// `POST /api/rooms`: creates a room.
 pub(crate) async fn create(
     chat: &Chat,
     client: IpAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
     if is_cross_site(request.headers()) {
-        let detail = "Another site's page cannot make rooms here";
+        let detail = "A page of another site must not create rooms here";
         return with_status(StatusCode::FORBIDDEN, "forbidden", detail);
     }
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect();
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
     let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
-            let detail = "The body is at most 64 KiB";
+            let detail = "The request body must be at most 64 KiB";
             return with_status(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
         }
         Err(_) => {
             return with_status(
                 StatusCode::REQUEST_TIMEOUT,
                 "bad_json",
-                "The body did not come",
+                "The request body did not arrive in time",
             );
         }
     };
@@ -44,8 +44,8 @@ pub(crate) async fn create(
     match chat.create(create, Some(client)).await {
         Ok(info) => {
             let mut response = json(StatusCode::CREATED, &info);
-            if let Ok(place) = format!("/api/rooms/{}", info.id).parse() {
-                response.headers_mut().insert(header::LOCATION, place);
+            if let Ok(location) = format!("/api/rooms/{}", info.id).parse() {
+                response.headers_mut().insert(header::LOCATION, location);
             }
             response
         }
@@ -61,7 +61,7 @@ pub(crate) fn list(chat: &Chat, query: &str) -> Response<Body> {
     }
 }
 
-/// `GET /api/rooms/{id}`: one room, for who knows its id.
+/// `GET /api/rooms/{id}`: one room, for anybody who knows its id.
 pub(crate) fn info(chat: &Chat, id: &str) -> Response<Body> {
     match chat.room(id).info() {
         Ok(info) => json(StatusCode::OK, &info),
@@ -76,7 +76,12 @@ fn read_query(query: &str) -> Result<(Option<String>, usize), Error> {
             Some(("cursor", value)) => cursor = Some(value.to_owned()),
             Some(("limit", value)) => {
                 let number = value.parse::<u64>().ok().filter(|limit| *limit > 0);
-                let wrong = || Error::new(Code::BadCommand, "`limit` is a whole number from 1 on");
+                let wrong = || {
+                    Error::new(
+                        Code::BadCommand,
+                        "`limit` must be a whole number of at least 1",
+                    )
+                };
                 limit = usize::try_from(number.ok_or_else(wrong)?).unwrap_or(usize::MAX);
             }
             _ => {}
@@ -89,11 +94,12 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     respond(
         status,
         "application/json",
-        serde_json::to_vec(value).expect("wire types"),
+        serde_json::to_vec(value).expect("wire types can be serialised"),
     )
 }
 
-/// Whether a browser sent this for a page of another site, in its visitor's name. Only browsers send `Origin`.
+/// Whether a browser sent this request on behalf of a page of another site. Only browsers send
+/// `Origin`.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;
@@ -109,5 +115,5 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     !authority.eq_ignore_ascii_case(host)
 }
 
-const LARGEST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,11 +1,13 @@
-//! A chat server in one binary: page, WebSocket, HTTP API.
+//! A chat server in one binary: the page, the WebSocket and the HTTP API.
 
-mod address;
 mod api;
+mod app;
 mod cli;
-mod http;
 mod page;
 mod problem;
+mod proxies;
+mod response;
+mod router;
 mod server;
 
 use std::process::ExitCode;
@@ -31,8 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
-    // One worker needs no work stealing. Between two looks at the sockets it delivers to up to 512 members, about 2 ms of
-    // work: what is said meanwhile is then read and delivered together, with fewer writes (docs/PERFORMANCE.md).
+    // One worker needs no work stealing. Between two polls of the sockets it runs up to 512 tasks,
+    // one for each member that it delivers to, which is about 2 ms of work. Messages that arrive in
+    // the meantime are then read and delivered together, with fewer writes (docs/PERFORMANCE.md).
     let mut runtime = match cli.workers() {
         1 => tokio::runtime::Builder::new_current_thread(),
         workers => {
@@ -45,11 +48,11 @@ fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
         .event_interval(512)
         .enable_all()
         .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    let served = runtime.block_on(server::run(cli, secrets));
-    // What is still connected after the drain's deadline ends here.
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let result = runtime.block_on(server::run(cli, secrets));
+    // Connections that are still open after the deadline of the drain are cut here.
     runtime.shutdown_background();
-    served
+    result
 }
 
 fn log_to_stderr(cli: &Cli) {
@@ -58,11 +61,11 @@ fn log_to_stderr(cli: &Cli) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let logs = logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // Not `init`, which takes in the records of the `log` crate too: the WebSocket parser's hold what people say, tokens
-    // included.
+    // Not `init`, which would also take in the records of the `log` crate: those of the WebSocket
+    // parser contain what users send, including tokens.
     let set = match cli.log_format {
         LogFormat::Text => tracing::subscriber::set_global_default(logs.finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(logs.json().finish()),
     };
-    set.expect("there is no other");
+    set.expect("no other subscriber is set");
 }

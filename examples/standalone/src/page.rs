@@ -1,20 +1,20 @@
-//! The page, from within the binary.
+//! The files of the page, which are part of the binary.
 
 use ::http::{HeaderValue, Response, StatusCode, header};
 
-use crate::http::{Body, respond};
-use crate::problem::with_status;
+use crate::problem::not_found;
+use crate::response::{Body, respond};
 
-/// The file at `path`; `/` and every `/r/{room}` are the page itself.
+/// The file at `path`. `/` and every `/r/{room}` give the page itself.
 pub(crate) fn file(path: &str) -> Response<Body> {
-    let Some((kind, text)) = find(path) else {
-        return with_status(StatusCode::NOT_FOUND, "not_found", "There is nothing here");
+    let Some((media_type, text)) = find(path) else {
+        return not_found();
     };
-    let mut response = respond(StatusCode::OK, kind, text);
+    let mut response = respond(StatusCode::OK, media_type, text);
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
+        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(
@@ -40,12 +40,12 @@ fn find(path: &str) -> Option<(&'static str, &'static str)> {
     FILES
         .iter()
         .find(|(file, ..)| *file == name)
-        .map(|(_, kind, text)| (*kind, *text))
+        .map(|(_, media_type, text)| (*media_type, *text))
 }
 
 macro_rules! files {
-    ($($name:literal as $kind:expr),* $(,)?) => {
-        &[$(($name, $kind, include_str!(concat!("../web", $name)))),*]
+    ($($name:literal as $media_type:expr),* $(,)?) => {
+        &[$(($name, $media_type, include_str!(concat!("../web", $name)))),*]
     };
 }
 
@@ -61,6 +61,8 @@ const FILES: &[(&str, &str, &str)] = files! {
 };
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Scripts, styles and connections of this server alone; no inline code, no frames, nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+/// Allows scripts, styles and connections of this server alone: no inline code, no frames, nothing
+/// else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+    script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+    form-action 'none'; base-uri 'none'; frame-ancestors 'none'";

@@ -1,21 +1,22 @@
-//! Errors over HTTP: RFC 9457 problem details that carry the protocol's code.
+//! Errors over HTTP: problem details (RFC 9457) that carry the code of the protocol.
 
 use ::http::{HeaderValue, Response, StatusCode, header};
 use chat_core::{Code, Error};
 use serde::Serialize;
 
-use crate::http::{Body, respond};
+use crate::response::{Body, respond};
 
 #[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
-    kind: &'a str,
+    problem_type: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
     code: &'a str,
 }
 
+/// The response for an error of the engine.
 pub(crate) fn problem(error: &Error) -> Response<Body> {
     let status = match error.code {
         Code::RoomExists => StatusCode::CONFLICT,
@@ -36,16 +37,24 @@ pub(crate) fn problem(error: &Error) -> Response<Body> {
     response
 }
 
-/// A problem of HTTP itself.
+/// The response for an error of HTTP itself.
 pub(crate) fn with_status(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or_default();
     let problem = Problem {
-        kind: "about:blank",
+        problem_type: "about:blank",
         title,
         status: status.as_u16(),
         detail,
         code,
     };
-    let json = serde_json::to_vec(&problem).expect("strings and a number");
+    let json = serde_json::to_vec(&problem).expect("strings and a number can be serialised");
     respond(status, "application/problem+json", json)
+}
+
+pub(crate) fn not_found() -> Response<Body> {
+    with_status(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "Nothing was found at this path",
+    )
 }

@@ -1,4 +1,4 @@
-//! Listening, serving, and going away.
+//! Listening, serving and draining.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::Chat;
-use chat_ws::{ChatService, Origins};
+use chat_ws::Origins;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,18 +16,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::address::Proxies;
+use crate::app::App;
 use crate::cli::Cli;
-use crate::{api, http};
+use crate::proxies::Proxies;
+use crate::{api, router};
 
-/// What every request is answered with.
-pub(crate) struct App {
-    pub(crate) chat: Chat,
-    pub(crate) ws: ChatService,
-    pub(crate) proxies: Proxies,
-}
-
-/// Serves until a signal, then drains.
+/// Serves until the process is asked to end, then drains.
+///
+/// # Errors
+///
+/// Why the server could not start.
 pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
     let mut chat = Chat::builder()
         .limits(cli.limits())
@@ -48,7 +46,7 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
     });
 
     let mut stop =
-        StopSignals::catch().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        StopSignals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listener =
         listen(cli.listen).map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
@@ -62,14 +60,17 @@ pub(crate) async fn run(cli: Cli, secrets: Vec<String>) -> Result<(), String> {
 
     stop.next().await;
     tracing::info!(connections = chat.stats().connections, "draining");
-    // New handshakes are answered 503 meanwhile.
+    // Handshakes during the drain are refused with 503.
     let drained = timeout(cli.drain, chat.drain());
     tokio::select! {
         drained = drained => match drained {
             Ok(()) => tracing::info!("drained"),
-            Err(_) => tracing::warn!(left = chat.stats().connections, "drain deadline"),
+            Err(_) => tracing::warn!(
+                connections = chat.stats().connections,
+                "the drain deadline has passed"
+            ),
         },
-        () = stop.next() => tracing::warn!("stopped at once"),
+        () = stop.next() => tracing::warn!("stopped by a second signal"),
     }
     accepting.abort();
     Ok(())
@@ -80,30 +81,36 @@ fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    // A reconnect storm of thousands waits in the kernel instead of being refused.
+    // When thousands reconnect at once, they wait in the kernel instead of being refused.
     socket.listen(4096)?;
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(listener: TcpListener, app: Arc<App>, header_timeout: Duration, most: usize) {
-    let places = Arc::new(Semaphore::new(most));
+async fn accept(
+    listener: TcpListener,
+    app: Arc<App>,
+    header_timeout: Duration,
+    max_sockets: usize,
+) {
+    let permits = Arc::new(Semaphore::new(max_sockets));
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, mostly. Waiting costs little; spinning would cost everything.
-                tracing::warn!(%error, "cannot accept");
+                // Mostly because there are no descriptors left. Waiting costs little, while
+                // retrying at once would use up the core.
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             continue;
         };
         let app = Arc::clone(&app);
         tokio::spawn(async move {
             serve(socket, peer, app, header_timeout).await;
-            drop(place);
+            drop(permit);
         });
     }
 }
@@ -111,7 +118,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, header_timeout: Duration, 
 async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeout: Duration) {
     let _ = socket.set_nodelay(true);
     let last_request = header_timeout + api::BODY_TIMEOUT + app.chat.limits().write_timeout;
-    let service = service_fn(move |request| http::answer(Arc::clone(&app), peer.ip(), request));
+    let service = service_fn(move |request| router::handle(Arc::clone(&app), peer.ip(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
@@ -122,25 +129,27 @@ async fn serve(socket: TcpStream, peer: SocketAddr, app: Arc<App>, header_timeou
     let mut connection = pin!(connection);
     let mut served = timeout(header_timeout, connection.as_mut()).await;
     if served.is_err() {
-        // Nobody holds one of the places for ever, neither by asking again and again nor by taking no answer.
+        // No client may hold a permit for ever, neither by sending one request after the other nor
+        // by not reading the responses.
         connection.as_mut().graceful_shutdown();
         served = timeout(last_request, connection).await;
     }
     match served {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "http connection broke"),
-        Err(_) => tracing::debug!("http connection took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection broke"),
+        Err(_) => tracing::debug!("an HTTP connection took too long"),
     }
 }
 
-/// What asks the process to end.
+/// The signals that ask the process to end.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl StopSignals {
-    /// From here on no signal ends the process by itself, and none is lost between two waits.
+    /// Catches the signals: from here on none of them ends the process by itself, and none is lost
+    /// between two calls of `next`.
     fn catch() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -148,6 +157,7 @@ impl StopSignals {
         })
     }
 
+    /// Waits for the next signal. Cancel safe.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_core::{Limits, Quota};
 use common::*;
 
-/// What `--help` says of a flag.
+/// The description of a flag in `--help`.
 struct Flag {
     about: String,
     env: String,
@@ -24,16 +24,16 @@ fn help() -> BTreeMap<String, Flag> {
     for line in help.lines().chain(["--end"]) {
         let line = line.trim();
         if let Some((_, flag)) = line.split_once("--").filter(|(short, _)| short.len() <= 4) {
-            let said = |what: &str| {
-                let (_, said) = text.split_once(&format!("[{what}: "))?;
-                Some(said.split_once(']')?.0.trim_end_matches('=').to_owned())
+            let bracketed = |what: &str| {
+                let (_, value) = text.split_once(&format!("[{what}: "))?;
+                Some(value.split_once(']')?.0.trim_end_matches('=').to_owned())
             };
-            let flag_said = Flag {
+            let description = Flag {
                 about: text.split('[').next().unwrap_or_default().trim().to_owned(),
-                env: said("env").unwrap_or_default(),
-                default: said("default").unwrap_or_default(),
+                env: bracketed("env").unwrap_or_default(),
+                default: bracketed("default").unwrap_or_default(),
             };
-            flags.insert(std::mem::take(&mut name), flag_said);
+            flags.insert(std::mem::take(&mut name), description);
             name = flag.split_whitespace().next().unwrap().to_owned();
             text.clear();
         } else {
@@ -45,8 +45,8 @@ fn help() -> BTreeMap<String, Flag> {
 }
 
 #[test]
-fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
-    // Without `..`: a new limit does not compile until it has a flag here.
+fn every_limit_has_a_flag_with_its_default_and_a_description() {
+    // There is no `..`, so that a new limit does not compile until its flag is listed here.
     let Limits {
         text_bytes,
         data_bytes,
@@ -57,7 +57,7 @@ fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
         page,
         heartbeat,
         write_timeout,
-        policy_timeout: _, // this server has no policy that could take time
+        policy_timeout: _, // this server has no policy, so nothing can take time
         connections,
         connections_per_address,
         rooms,
@@ -116,8 +116,10 @@ fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
     ];
     let help = help();
     let flag = |name: &str| {
-        let flag = help.get(name).unwrap_or_else(|| panic!("no --{name}"));
-        assert!(flag.about.len() > 10, "--{name} does not say what it is");
+        let flag = help
+            .get(name)
+            .unwrap_or_else(|| panic!("there is no --{name}"));
+        assert!(flag.about.len() > 10, "--{name} has no description");
         let env = name.to_uppercase().replace('-', "_");
         assert_eq!(flag.env, format!("CHAT_{env}"));
         flag.default.as_str()
@@ -136,7 +138,7 @@ fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
             "--{name}"
         );
     }
-    // Those of the server itself.
+    // The flags of the server itself.
     for name in ["drain", "header-timeout"] {
         assert!(time(flag(name)) > Duration::ZERO);
     }
@@ -144,7 +146,7 @@ fn every_limit_is_a_flag_with_its_default_and_what_it_is() {
 }
 
 #[test]
-fn every_bound_of_the_help_is_explained_in_the_docs() {
+fn every_bound_in_the_help_is_explained_in_the_docs() {
     let doc = include_str!("../../../docs/LIMITS.md");
     let rows: Vec<Vec<&str>> = doc
         .lines()
@@ -157,7 +159,7 @@ fn every_bound_of_the_help_is_explained_in_the_docs() {
             continue;
         }
         let row = rows.iter().find(|row| row[2] == format!("`--{name}`"));
-        let row = row.unwrap_or_else(|| panic!("docs/LIMITS.md has no --{name}"));
+        let row = row.unwrap_or_else(|| panic!("docs/LIMITS.md does not list --{name}"));
         assert_eq!(row[3], flag.default, "--{name}");
         assert!(row[4..6].iter().all(|cell| !cell.is_empty()), "--{name}");
     }
@@ -176,7 +178,7 @@ fn time(text: &str) -> Duration {
 }
 
 #[test]
-fn a_wrong_flag_is_named() {
+fn the_error_for_a_wrong_value_names_the_flag() {
     for (flag, value) in [
         ("--listen", "nowhere"),
         ("--listen", "127.0.0.1"),
@@ -200,43 +202,49 @@ fn a_wrong_flag_is_named() {
         ("--command-rate", "many/1s"),
         ("--command-rate", "5/x"),
     ] {
-        // A server that took the flag would find no secret there, and end too.
-        let nowhere = ["--secret-file", "/nowhere"];
+        // A server that accepted the value would not find this file, and would end as well.
+        let missing_file = ["--secret-file", "/nowhere"];
         let output = command()
             .arg(format!("{flag}={value}"))
-            .args(nowhere)
+            .args(missing_file)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{flag} {value}: {said}");
-        assert!(said.contains(&format!("'{flag}")), "{flag} {value}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flag} {value}: {stderr}");
+        assert!(
+            stderr.contains(&format!("'{flag}")),
+            "{flag} {value}: {stderr}"
+        );
     }
     let output = command().arg("--colour").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
-fn a_wrong_secret_is_not_told() {
+fn an_error_about_a_secret_does_not_show_it() {
     let output = command().args(["--secret", "hunter2"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("at least 16 characters"), "{said}");
-    assert!(!said.contains("hunter2"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("at least 16 characters"), "{stderr}");
+    assert!(!stderr.contains("hunter2"), "{stderr}");
     let output = command()
         .args(["--secret-file", "/nowhere"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("/nowhere"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("/nowhere"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn an_error_about_a_port_in_use_names_it() {
     let server = Server::start(&[]);
     let addr = server.addr.to_string();
     let output = command().args(["--listen", &addr]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains(&addr) && said.contains("in use"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains(&addr) && stderr.contains("in use"),
+        "{stderr}"
+    );
 }

@@ -1,4 +1,4 @@
-//! A process that has no file descriptors left.
+//! A process without free file descriptors.
 
 mod common;
 
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use chat_memory::Ledger;
 use common::*;
-use futures_util::future::join_all;
+use futures::future::join_all;
 
 #[tokio::test]
-async fn without_descriptors_it_waits_and_goes_on() {
-    // Nobody is reaped meanwhile.
+async fn without_descriptors_the_server_waits_and_recovers() {
+    // So long that no connection is closed during the test.
     let server = Server::start(&["--header-timeout", "10m"]);
     let ledger = Ledger::default();
     let joining = (0..5).map(|_| Member::join(server.addr, "hall", &ledger));
@@ -21,24 +21,27 @@ async fn without_descriptors_it_waits_and_goes_on() {
     for _ in 0..40 {
         idle.push(connect(Ipv4Addr::LOCALHOST, server.addr).await.unwrap());
     }
-    server.logs("cannot accept").await;
+    server.wait_for_log("cannot accept a connection").await;
 
     let (start, before) = (Instant::now(), server.cpu());
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (time, used) = (start.elapsed().as_secs_f64(), server.cpu() - before);
-    assert!(used < time / 10.0, "{used} s of {time} s: it spins");
+    assert!(
+        used < time / 10.0,
+        "the accept loop spins: {used} s of {time} s"
+    );
 
     for n in 0..20 {
-        let seq = members[n % 5].say("still here").await.unwrap();
+        let seq = members[n % 5].send_text("still here").await.unwrap();
         let all = members.iter_mut().map(|member| member.read_to(seq));
-        within("those who are in go on", join_all(all)).await;
+        within("delivery to the members who are connected", join_all(all)).await;
     }
     let accepted = server.descriptors();
     drop(idle);
     let joined = Member::join(server.addr, "hall", &ledger);
-    let mut newcomer = within("somebody new, once there are descriptors again", joined).await;
-    newcomer.say("here I am").await.unwrap();
-    until("descriptors are given back", || {
+    let mut newcomer = within("a newcomer, once there are descriptors again", joined).await;
+    newcomer.send_text("here I am").await.unwrap();
+    wait_until("the release of descriptors", || {
         server.descriptors() < accepted
     })
     .await;

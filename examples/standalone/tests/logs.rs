@@ -1,4 +1,4 @@
-//! What strangers can write into the log.
+//! What clients can write into the log.
 
 mod common;
 
@@ -7,10 +7,11 @@ use std::net::Ipv4Addr;
 use common::*;
 use serde_json::{Value, json};
 
-/// In everything that is said here, so that it can be looked for.
+/// Part of every text that is sent here, so that the log can be searched for it.
 const MARK: &str = "f0rged";
 
-/// Ends of lines, terminal sequences of both kinds, and what turns a line around; each would forge an entry.
+/// Line endings, terminal sequences of both kinds and controls that change the direction of a line.
+/// Each of them would forge an entry.
 const HOSTILE: [&str; 8] = [
     "f0rged\n2026-01-01T00:00:00Z  INFO f0rged",
     "f0rged\r\n{\"level\":\"INFO\",\"f0rged\":1}",
@@ -22,7 +23,7 @@ const HOSTILE: [&str; 8] = [
     "f0rged\u{8}\u{7f}\0",
 ];
 
-/// Says hostile things wherever somebody may say something.
+/// Sends hostile texts wherever a client can send a text.
 async fn provoke(server: &Server) {
     for text in HOSTILE {
         let mut ann = Member::new(&chat_memory::Ledger::default());
@@ -37,17 +38,23 @@ async fn provoke(server: &Server) {
             json!({"type": "join", "room": "hall", "nickname": text, "password": text}),
             json!({"type": "join", "room": "hall"}),
             json!({"type": "send", "room": "hall", "text": text, "key": text, "data": text}),
-            json!({"type": "send", "room": "hall", "text": "f0rged", "key": format!("{text}!"), "data": {text: text}}),
+            json!({
+                "type": "send",
+                "room": "hall",
+                "text": "f0rged",
+                "key": format!("{text}!"),
+                "data": {text: text},
+            }),
             json!({"type": "nickname", "nickname": text}),
             json!({"type": "rooms", "cursor": text}),
         ] {
-            ann.ask(command).await.expect("a connection");
+            ann.request(command).await.expect("the connection is open");
         }
-        ann.send(json!({"type": text}).to_string()).await;
-        ann.send(text.to_owned()).await;
+        ann.send_raw(json!({"type": text}).to_string()).await;
+        ann.send_raw(text.to_owned()).await;
         ann.close(&text.chars().take(20).collect::<String>()).await;
 
-        // In a head, where nothing but the end of a line can be smuggled in.
+        // In the head of a request, which may contain everything but line endings.
         let raw = text.replace(['\r', '\n'], " ");
         for header in [
             "origin",
@@ -56,24 +63,24 @@ async fn provoke(server: &Server) {
             "sec-websocket-protocol",
             MARK,
         ] {
-            answer(
+            send_and_wait(
                 server,
                 &upgrade_head(server.addr, &format!("{header}: {raw}\r\n")),
             )
             .await;
         }
         let host = format!("host: {}\r\n", server.addr);
-        answer(server, &format!("GET /{raw} HTTP/1.1\r\n{host}\r\n")).await;
-        answer(
+        send_and_wait(server, &format!("GET /{raw} HTTP/1.1\r\n{host}\r\n")).await;
+        send_and_wait(
             server,
             &format!("GET /api/rooms/{raw}?{raw} HTTP/1.1\r\n{host}\r\n"),
         )
         .await;
-        answer(server, &format!("{raw} / HTTP/1.1\r\n{host}\r\n")).await;
-        answer(server, text).await;
+        send_and_wait(server, &format!("{raw} / HTTP/1.1\r\n{host}\r\n")).await;
+        send_and_wait(server, text).await;
         let room = json!({"room": text, "title": text}).to_string();
         let length = format!("content-length: {}\r\n\r\n{room}", room.len());
-        answer(
+        send_and_wait(
             server,
             &format!("POST /api/rooms HTTP/1.1\r\n{host}{length}"),
         )
@@ -81,8 +88,8 @@ async fn provoke(server: &Server) {
     }
 }
 
-/// Sends bytes, and waits for what the server does about them.
-async fn answer(server: &Server, bytes: &str) {
+/// Sends bytes and waits until the server ends the connection.
+async fn send_and_wait(server: &Server, bytes: &str) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = connect(Ipv4Addr::LOCALHOST, server.addr).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
@@ -90,13 +97,13 @@ async fn answer(server: &Server, bytes: &str) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// The log of a server that talks as much as it can, after all that.
+/// The log of a server at its most verbose level after all the hostile texts.
 async fn log(format: &str) -> String {
     let flags = ["--no-limits", "--log", "trace", "--log-format", format];
     let server = Server::start(&flags);
-    within("all that", provoke(&server)).await;
-    for said in ["http connection broke", "WebSocket handshake refused"] {
-        server.logs(said).await;
+    within("sending hostile texts", provoke(&server)).await;
+    for entry in ["an HTTP connection broke", "WebSocket handshake refused"] {
+        server.wait_for_log(entry).await;
     }
     let log = server.log();
     for char in log.chars() {
@@ -104,12 +111,12 @@ async fn log(format: &str) -> String {
             || "\u{2028}\u{2029}\u{202e}\u{2066}\u{200b}".contains(char);
         assert!(!forges, "{char:?} in {log:?}");
     }
-    assert!(!log.contains(MARK), "what somebody said is logged: {log}");
+    assert!(!log.contains(MARK), "text of a client is logged: {log}");
     log
 }
 
 #[tokio::test]
-async fn nobody_writes_into_the_log_as_text() {
+async fn clients_cannot_forge_entries_of_a_text_log() {
     for line in log("text").await.lines() {
         let mut words = line.split_whitespace();
         let (time, level) = (words.next().unwrap(), words.next().unwrap());
@@ -122,9 +129,9 @@ async fn nobody_writes_into_the_log_as_text() {
 }
 
 #[tokio::test]
-async fn nobody_writes_into_the_log_as_json() {
+async fn clients_cannot_forge_entries_of_a_json_log() {
     for line in log("json").await.lines() {
-        let entry: Value = serde_json::from_str(line).expect("one object a line");
+        let entry: Value = serde_json::from_str(line).expect("every line is one object");
         assert!(
             entry["timestamp"].is_string() && entry["level"].is_string(),
             "{line}"

@@ -1,4 +1,4 @@
-//! Connections that stop half way.
+//! Connections that stop halfway.
 
 mod common;
 
@@ -8,40 +8,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_memory::Ledger;
 use common::*;
-use futures_util::future::join_all;
+use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Where a connection stops.
+/// The point at which a client stops sending.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
-    AtOnce,
+    AfterConnecting,
     InTheRequestLine,
     InTheHeaders,
     InTheBody,
-    AfterAnAnswer,
+    AfterAResponse,
     InAFrame,
     InAMessage,
 }
 
 const STOPS: [Stop; 7] = [
-    Stop::AtOnce,
+    Stop::AfterConnecting,
     Stop::InTheRequestLine,
     Stop::InTheHeaders,
     Stop::InTheBody,
-    Stop::AfterAnAnswer,
+    Stop::AfterAResponse,
     Stop::InAFrame,
     Stop::InAMessage,
 ];
 
-/// A connection that stopped there.
+/// A connection whose client has stopped at one of the points.
 async fn stalled(server: &Server, n: usize) -> TcpStream {
     let addr = server.addr;
     let from = Ipv4Addr::new(127, 1, 2, 1 + (n % 20) as u8);
     let mut stream = connect(from, addr).await.unwrap();
     let stop = STOPS[n % STOPS.len()];
     match stop {
-        Stop::AtOnce => {}
+        Stop::AfterConnecting => {}
         Stop::InTheRequestLine => stream.write_all(b"GET /api/ro").await.unwrap(),
         Stop::InTheHeaders => {
             let head = upgrade_head(addr, "");
@@ -56,14 +56,18 @@ async fn stalled(server: &Server, n: usize) -> TcpStream {
             );
             stream.write_all(head.as_bytes()).await.unwrap();
         }
-        Stop::AfterAnAnswer => {
+        Stop::AfterAResponse => {
             let head = format!("GET /healthz HTTP/1.1\r\nhost: {addr}\r\n\r\n");
-            assert_eq!(ask(&mut stream, head).await.status, 200);
+            assert_eq!(exchange(&mut stream, head).await.status, 200);
         }
         Stop::InAFrame | Stop::InAMessage => {
-            assert_eq!(ask(&mut stream, upgrade_head(addr, "")).await.status, 101);
+            assert_eq!(
+                exchange(&mut stream, upgrade_head(addr, "")).await.status,
+                101
+            );
             let half: &[u8] = match stop {
-                // A text of 100 bytes that has two; the first fragment of one that has no other.
+                // A text frame of 100 bytes of which two are sent, or the first fragment of a
+                // message without the others.
                 Stop::InAFrame => b"\x81\xe4\0\0\0\0{\"",
                 _ => b"\x01\x82\0\0\0\0{\"",
             };
@@ -74,7 +78,7 @@ async fn stalled(server: &Server, n: usize) -> TcpStream {
 }
 
 #[tokio::test]
-async fn whoever_stops_half_way_is_gone_in_time() {
+async fn clients_that_stop_halfway_are_dropped_in_time() {
     const STALLED: usize = 2100;
     let flags = ["--header-timeout", "2s", "--heartbeat", "4s", "--no-limits"];
     let server = Server::start(&flags);
@@ -83,26 +87,32 @@ async fn whoever_stops_half_way_is_gone_in_time() {
     let mut ben = Member::join(server.addr, "hall", &ledger).await;
     let baseline = server.descriptors();
 
-    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::new(AtomicBool::new(false));
     let chat = tokio::spawn({
-        let over = Arc::clone(&over);
+        let is_over = Arc::clone(&is_over);
         async move {
-            let mut said = 0;
-            while !over.load(Ordering::Relaxed) {
-                let seq = ann.say("all is well").await.expect("a connection");
+            let mut sent = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let seq = ann
+                    .send_text("all is well")
+                    .await
+                    .expect("the connection is open");
                 ben.read_to(seq).await;
-                said += 1;
+                sent += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
-            said
+            sent
         }
     });
     let stalling = (0..STALLED).map(|n| stalled(&server, n));
     let streams = within("connecting", join_all(stalling)).await;
-    until("all of them are gone", || server.descriptors() == baseline).await;
-    over.store(true, Ordering::Relaxed);
+    wait_until("the end of all of them", || {
+        server.descriptors() == baseline
+    })
+    .await;
+    is_over.store(true, Ordering::Relaxed);
     assert!(within("the chat", chat).await.unwrap() > 10);
-    // They have not ended it themselves.
+    // The clients have not closed the connections themselves.
     let ends = streams.into_iter().map(|mut stream| async move {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });
@@ -110,7 +120,7 @@ async fn whoever_stops_half_way_is_gone_in_time() {
 }
 
 #[tokio::test]
-async fn whoever_takes_no_answer_is_gone_in_time() {
+async fn clients_that_read_no_responses_are_dropped_in_time() {
     let flags = ["--header-timeout", "1s", "--write-timeout", "1s"];
     let server = Server::start(&flags);
     let baseline = server.descriptors();
@@ -120,12 +130,15 @@ async fn whoever_takes_no_answer_is_gone_in_time() {
         server.addr
     )
     .repeat(5000);
-    // As many as it takes until it stops, because it cannot write any more.
+    // Enough that the server stops because it cannot write any more.
     let write = tokio::spawn(async move {
         let _ = stream.write_all(requests.as_bytes()).await;
         stream
     });
-    until("it is accepted", || server.descriptors() > baseline).await;
-    until("it is gone", || server.descriptors() == baseline).await;
+    wait_until("the accept", || server.descriptors() > baseline).await;
+    wait_until("the end of the connection", || {
+        server.descriptors() == baseline
+    })
+    .await;
     drop(write);
 }

@@ -1,7 +1,7 @@
-// The page: which of its two views is shown, the connection behind both, and the landing view.
+// The page: the choice between its two views, the connection that both use, and the landing view.
 
 import { ChatClient } from './chat-client.js';
-import { $, bdi, el, icon, local, problem, session } from './dom.js';
+import { $, bdi, el, icon, local, session, showProblem } from './dom.js';
 import { errorText, language, locale, t, translate } from './i18n.js';
 import { RoomView } from './room.js';
 
@@ -11,9 +11,10 @@ const LOCK = 'M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6z';
 document.documentElement.lang = language;
 translate(document);
 
-// The token lives in localStorage, so that closing a tab or the browser does not make somebody a stranger, who could be
-// refused as a double of the seat that is still kept for them, and so that two tabs are one person. Where that is
-// forbidden, the tab's own storage at least survives a reload; where both are, it lives as long as the page.
+// The token is kept in localStorage. So a user keeps their identity when they close the tab or the browser; with a new one
+// they could be refused because the seat that is still held has the same nickname. And two tabs are one user. Where
+// localStorage is forbidden, the storage of the tab at least survives a reload. Where both are, the token lives as long as
+// the page.
 const TOKEN = 'chat:token';
 const storage = {
   get: () => local.get(TOKEN) ?? session.get(TOKEN),
@@ -31,7 +32,7 @@ const roomView = new RoomView(client, () => go('/'));
 // Views
 
 let current = null;
-let owned = null;
+let createdRoom = null;
 
 function go(path) {
   history.pushState(null, '', path);
@@ -42,7 +43,7 @@ function route({ leaving = false } = {}) {
   const room = /^\/r\/([^/]+)\/?$/.exec(location.pathname)?.[1];
   const id = room === undefined ? null : decode(room);
   if (id === current && id !== null) return;
-  roomView.shut({ leaving });
+  roomView.close({ leaving });
   current = id;
   $('landing').hidden = id !== null;
   $('room').hidden = id === null;
@@ -51,7 +52,7 @@ function route({ leaving = false } = {}) {
     scrollTo(0, 0);
     listRooms();
   } else {
-    roomView.open(id, { own: owned === id });
+    roomView.open(id, { isCreator: createdRoom === id });
   }
 }
 
@@ -66,7 +67,7 @@ addEventListener('popstate', () => route({ leaving: true }));
 let bannerTimer;
 let wasOpen = false;
 
-function banner(text, action, run) {
+function showBanner(text, action, run) {
   $('banner-text').textContent = text ?? '';
   $('banner').hidden = !text;
   $('banner-action').hidden = !action;
@@ -78,19 +79,19 @@ client.addEventListener('state', ({ detail: { state, code } }) => {
   clearTimeout(bannerTimer);
   if (state === 'open') {
     wasOpen = true;
-    banner();
+    showBanner();
   } else if (state === 'closed') {
-    const words = { 4500: 'closed_banned', 4502: 'closed_replaced' }[code] ?? 'closed';
-    banner(t(words), t('reload'), () => location.reload());
+    const message = { 4500: 'closed_banned', 4502: 'closed_replaced' }[code] ?? 'closed';
+    showBanner(t(message), t('reload'), () => location.reload());
   } else if ($('banner').hidden) {
-    // A change of network that heals at once is not worth a word.
+    // A change of network that is over at once is not worth a banner.
     bannerTimer = setTimeout(() => {
-      banner(t(wasOpen ? 'reconnecting' : 'connecting'), t('reconnect_now'), () => client.retry());
+      showBanner(t(wasOpen ? 'reconnecting' : 'connecting'), t('reconnect_now'), () => client.retry());
     }, wasOpen ? 400 : 1500);
   }
 });
 
-// Landing: opening a room
+// Landing: creating a room
 
 $('create').addEventListener('submit', async (event) => {
   event.preventDefault();
@@ -98,12 +99,12 @@ $('create').addEventListener('submit', async (event) => {
   const { title, capacity, password, ttl, listed } = form.elements;
   const note = form.querySelector('.problem');
   const button = form.querySelector('button');
-  problem(note);
-  if (!capacity.validity.valid) return problem(note, t('error.bad_command'), capacity);
+  showProblem(note);
+  if (!capacity.validity.valid) return showProblem(note, t('error.bad_command'), capacity);
   const ttlMs = Number(ttl.value);
   button.disabled = true;
   try {
-    // Over the socket, because the one who creates a room there is let in without its password.
+    // Over the socket, because there the creator may join without the password.
     const { room } = await client.create({
       title: title.value.trim() || undefined,
       capacity: capacity.value === '' ? undefined : Number(capacity.value),
@@ -111,20 +112,20 @@ $('create').addEventListener('submit', async (event) => {
       ttl_ms: ttlMs,
       listed: listed.checked || undefined,
     });
-    owned = room.id;
+    createdRoom = room.id;
     form.reset();
     go(`/r/${room.id}`);
   } catch (error) {
-    problem(note, errorText(error), error.code === 'too_large' ? title : undefined);
+    showProblem(note, errorText(error), error.code === 'too_large' ? title : undefined);
   } finally {
     button.disabled = false;
   }
   return undefined;
 });
 
-// Landing: going to a room
+// Landing: joining a room
 
-function roomOf(text) {
+function roomIdOf(text) {
   if (ROOM_ID.test(text)) return text;
   try {
     const url = new URL(text, location.href);
@@ -139,17 +140,17 @@ $('find').addEventListener('submit', (event) => {
   event.preventDefault();
   const form = event.currentTarget;
   const { room } = form.elements;
-  const id = roomOf(room.value.trim());
-  if (!id) return problem(form.querySelector('.problem'), t('bad_link'), room);
-  problem(form.querySelector('.problem'));
+  const id = roomIdOf(room.value.trim());
+  if (!id) return showProblem(form.querySelector('.problem'), t('bad_link'), room);
+  showProblem(form.querySelector('.problem'));
   form.reset();
   return go(`/r/${id}`);
 });
 
-// Landing: the rooms that want to be found
+// Landing: the listed rooms
 
-const MOST_ROOMS = 500;
-let listing = 0;
+const MAX_ROOMS = 500;
+let lastListing = 0;
 
 function roomEntry({ id, title, capacity, count, has_password: locked }) {
   const seats = el('span', { class: 'seats quiet' });
@@ -174,7 +175,7 @@ function roomEntry({ id, title, capacity, count, has_password: locked }) {
 }
 
 async function listRooms(cursor) {
-  const turn = ++listing;
+  const listing = ++lastListing;
   const list = $('rooms');
   const note = $('rooms-note');
   try {
@@ -182,14 +183,14 @@ async function listRooms(cursor) {
     const response = await fetch(`/api/rooms?${query}`);
     if (!response.ok) throw new Error(String(response.status));
     const page = await response.json();
-    if (turn !== listing) return;
+    if (listing !== lastListing) return;
     if (!cursor) list.replaceChildren();
     list.append(...page.rooms.map(roomEntry));
     note.textContent = list.children.length ? '' : t('no_rooms');
-    $('rooms-more').hidden = !page.cursor || list.children.length >= MOST_ROOMS;
+    $('rooms-more').hidden = !page.cursor || list.children.length >= MAX_ROOMS;
     $('rooms-more').onclick = () => listRooms(page.cursor);
   } catch {
-    if (turn === listing) note.textContent = t('rooms_failed');
+    if (listing === lastListing) note.textContent = t('rooms_failed');
   }
 }
 

@@ -1,8 +1,8 @@
-// Small helpers around the DOM. Text of people reaches the page by these alone: as text nodes, never as markup.
+// Small helpers for the DOM. Text of users reaches the page only through these: as text nodes, never as markup.
 
 export const $ = (id) => document.getElementById(id);
 
-/** el('p', {class: 'quiet', dir: 'auto'}, 'words', node, …) */
+/** Makes an element: el('p', {class: 'quiet', dir: 'auto'}, 'text', node, …). */
 export function el(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -14,25 +14,25 @@ export function el(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Isolated, so that a name written right to left cannot turn around what stands beside it. */
+/** Isolates text, so that a name written from right to left cannot change the direction of the text beside it. */
 export const bdi = (text, attributes = {}) => el('bdi', attributes, text);
 
 export function icon(path) {
-  const ns = 'http://www.w3.org/2000/svg';
-  const svg = document.createElementNS(ns, 'svg');
+  const namespace = 'http://www.w3.org/2000/svg';
+  const svg = document.createElementNS(namespace, 'svg');
   svg.setAttribute('viewBox', '0 0 24 24');
   svg.setAttribute('aria-hidden', 'true');
-  const line = document.createElementNS(ns, 'path');
+  const line = document.createElementNS(namespace, 'path');
   line.setAttribute('d', path);
   svg.append(line);
   return svg;
 }
 
-// Controls of direction end a link: they could make its address read as another one.
+// Controls of direction end a link, because they could make its address look like another one.
 const LINK = /\bhttps?:\/\/[^\s<>"\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]+/giu;
 const CLOSERS = { ')': '(', ']': '[', '}': '{' };
 
-function trimmed(link) {
+function trimLink(link) {
   for (;;) {
     const last = link.at(-1);
     const opener = CLOSERS[last];
@@ -42,12 +42,12 @@ function trimmed(link) {
   }
 }
 
-/** Text with its http and https addresses as links, all of it as nodes. */
-export function linked(text) {
+/** Makes nodes of text in which http and https addresses are links. */
+export function linkify(text) {
   const nodes = document.createDocumentFragment();
   let end = 0;
   for (const { 0: match, index } of text.matchAll(LINK)) {
-    const link = trimmed(match);
+    const link = trimLink(match);
     let url;
     try { url = new URL(link); } catch { continue; }
     if (url.protocol !== 'http:' && url.protocol !== 'https:') continue;
@@ -60,14 +60,15 @@ export function linked(text) {
 
 const segmenter = globalThis.Intl?.Segmenter && new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
+/** The first character of a name, in upper case. */
 export function initial(name) {
   if (!segmenter) return [...name][0] ?? '';
   for (const { segment } of segmenter.segment(name)) return segment.toLocaleUpperCase();
   return '';
 }
 
-/** One of eight colours, the same one for the same member. */
-export function hue(id) {
+/** One of eight colour classes, always the same one for a member. */
+export function hueClass(id) {
   let hash = 2166136261;
   for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 16777619);
   return `hue-${(hash ^ (hash >>> 15)) & 7}`;
@@ -86,7 +87,7 @@ export function toast(text) {
   }, 3500);
 }
 
-/** The clipboard API is missing on plain HTTP; the old way is not. */
+/** Copies text to the clipboard. The clipboard API is missing on plain HTTP, but `execCommand` is there. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -98,15 +99,15 @@ export async function copy(text) {
     document.body.append(field);
     field.select();
     let done = false;
-    try { done = document.execCommand('copy'); } catch { /* then not */ }
+    try { done = document.execCommand('copy'); } catch { /* the text is not copied */ }
     field.remove();
     focused?.focus();
     return done;
   }
 }
 
-/** Says what is wrong with a form, and with which of its fields. */
-export function problem(node, text, field) {
+/** Shows what is wrong with a form and marks the field, or clears the problem if there is no text. */
+export function showProblem(node, text, field) {
   for (const input of node.form ?? node.closest('form')?.elements ?? []) input.removeAttribute('aria-invalid');
   node.textContent = text ?? '';
   node.hidden = !text;
@@ -117,8 +118,8 @@ export function problem(node, text, field) {
   }
 }
 
-/** Storage that may be full, forbidden or away: what it cannot keep, it forgets. */
-export function kept(area) {
+/** Wraps storage that may be full, forbidden or missing: items that cannot be stored are dropped. */
+function safeStorage(area) {
   const open = () => globalThis[area];
   return {
     get(key) { try { return open().getItem(key); } catch { return null; } },
@@ -132,5 +133,5 @@ export function kept(area) {
   };
 }
 
-export const local = kept('localStorage');
-export const session = kept('sessionStorage');
+export const local = safeStorage('localStorage');
+export const session = safeStorage('sessionStorage');

@@ -1,4 +1,4 @@
-// The page's words. User text never passes through here but as a node: `say` puts it between the words, isolated.
+// The texts of the page. User text passes through here only as nodes, which `tNodes` puts between the words.
 
 const en = {
   app: 'Chat',
@@ -112,7 +112,7 @@ const en = {
   'error.bad_token': 'Your identity is no longer valid. Reload the page.',
   'error.room_not_found': 'There is no such room.',
   'error.room_exists': 'There is a room with that id already.',
-  'error.bad_room': 'That is not a room id: it has 1 to 64 letters, digits, _ or -.',
+  'error.bad_room': 'That is not a room id. An id has 1 to 64 letters, digits, _ or -.',
   'error.room_full': 'The room is full. Try again when somebody has left.',
   'error.room_expired': 'This room has ended.',
   'error.password_required': 'This room needs a password.',
@@ -286,23 +286,23 @@ function template(key, count) {
   return typeof entry === 'string' ? entry : entry[plurals.select(count)] ?? entry.other;
 }
 
-function value(it) {
-  return typeof it === 'number' ? numbers.format(it) : it;
+function format(value) {
+  return typeof value === 'number' ? numbers.format(value) : value;
 }
 
-/** A sentence as a string. */
+/** The text of a key as a string. */
 export function t(key, values = {}) {
-  return template(key, values.count).replace(/\{(\w+)\}/g, (_, name) => value(values[name]) ?? '');
+  return template(key, values.count).replace(/\{(\w+)\}/g, (_, name) => format(values[name]) ?? '');
 }
 
-/** A sentence as nodes, for values that are nodes themselves: user text in its own direction. */
-export function say(key, values = {}) {
-  const sentence = document.createDocumentFragment();
+/** The text of a key as nodes, for values that are nodes themselves, such as user text in its own direction. */
+export function tNodes(key, values = {}) {
+  const nodes = document.createDocumentFragment();
   for (const part of template(key, values.count).split(/(\{\w+\})/)) {
     const name = /^\{(\w+)\}$/.exec(part)?.[1];
-    sentence.append(name ? value(values[name]) ?? '' : part);
+    nodes.append(name ? format(values[name]) ?? '' : part);
   }
-  return sentence;
+  return nodes;
 }
 
 export function errorText({ code, retryAfterMs }) {

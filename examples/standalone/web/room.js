@@ -1,8 +1,8 @@
-// A room: the door, the people in it, and the field to write into. The conversation itself is in log.js.
+// A room: the entry form, the list of members and the message field. The conversation itself is in log.js.
 
 import { newKey } from './chat-client.js';
-import { $, bdi, copy, el, hue, initial, local, problem, session, toast } from './dom.js';
-import { errorText, momentOf, say, t } from './i18n.js';
+import { $, bdi, copy, el, hueClass, initial, local, session, showProblem, toast } from './dom.js';
+import { errorText, momentOf, t, tNodes } from './i18n.js';
 import { Log } from './log.js';
 
 const HISTORY = 50;
@@ -12,7 +12,7 @@ const TYPING_LASTS_MS = 6000;
 
 const encoder = new TextEncoder();
 const NICKNAME = 'chat:nickname';
-const inRoom = (id) => `chat:in:${id}`;
+const nicknameInRoom = (id) => `chat:in:${id}`;
 
 export class RoomView {
   #client;
@@ -20,121 +20,121 @@ export class RoomView {
   #log;
   #id = null;
   #info = null;
-  #entered = false;
-  #own = false;
+  #isJoined = false;
+  #isCreator = false;
   #members = new Map();
-  #typists = new Map();
+  #typing = new Map();
   #typingAt = 0;
   #typingStop = 0;
-  #quoting = null;
+  #quoted = null;
   #unread = 0;
 
-  /** `leave` is called when the room is not to be shown any longer. */
+  /** `leave` is called when the room must no longer be shown. */
   constructor(client, leave) {
     this.#client = client;
     this.#leave = leave;
     this.#log = new Log(client, {
-      onReply: (message) => this.#quote(message),
-      onUnread: (count) => { this.#unread = count; this.#titles(); },
+      onReply: (message) => this.#setQuote(message),
+      onUnread: (count) => { this.#unread = count; this.#updateTitle(); },
     });
-    this.#listen();
-    this.#controls();
+    this.#bindClient();
+    this.#bindControls();
   }
 
-  // Coming and going
+  // Opening and leaving the room
 
-  /** `own`: this visitor has just made the room and is not asked for its password. */
-  async open(id, { own = false } = {}) {
+  /** `isCreator`: the user has just created the room and is not asked for its password. */
+  async open(id, { isCreator = false } = {}) {
     this.#id = id;
-    this.#own = own;
+    this.#isCreator = isCreator;
     this.#info = { id, title: '', capacity: 0, count: 0, has_password: false };
-    this.#entered = false;
+    this.#isJoined = false;
     this.#log.clear();
     this.#members.clear();
     $('members').replaceChildren();
     $('members-more').hidden = true;
-    this.#typists.clear();
+    this.#typing.clear();
     this.#showTyping();
-    this.#quote(null);
+    this.#setQuote(null);
     $('text').value = '';
-    this.#grow();
-    problem($('composer-problem'));
-    this.#writable(false);
-    this.#header();
+    this.#resizeField();
+    showProblem($('composer-problem'));
+    this.#setWritable(false);
+    this.#updateHeader();
 
-    // Somebody who was here in this tab a moment ago is coming back from a reload, not arriving.
-    const was = session.get(inRoom(id));
-    if (was !== null) {
+    // A user who was in the room in this tab a moment ago has reloaded the page and is not asked again.
+    const earlier = session.get(nicknameInRoom(id));
+    if (earlier !== null) {
       try {
-        await this.#join({ nickname: was || undefined });
+        await this.#join({ nickname: earlier || undefined });
         return;
       } catch (error) {
         if (this.#id !== id) return;
-        session.set(inRoom(id), null);
-        await this.#look(id);
-        if (this.#id === id) this.#door(error.code === 'password_required' ? undefined : error);
+        session.set(nicknameInRoom(id), null);
+        await this.#fetchInfo(id);
+        if (this.#id === id) this.#showEntry(error.code === 'password_required' ? undefined : error);
         return;
       }
     }
-    const missing = await this.#look(id);
-    if (this.#id === id) this.#door(missing);
+    const error = await this.#fetchInfo(id);
+    if (this.#id === id) this.#showEntry(error);
   }
 
-  /** The view is going away. */
-  shut({ leaving }) {
+  /** Ends the view. */
+  close({ leaving }) {
     const id = this.#id;
     if (id === null) return;
     this.#stopTyping();
     this.#id = null;
-    this.#entered = false;
-    if (leaving) session.set(inRoom(id), null);
+    this.#isJoined = false;
+    if (leaving) session.set(nicknameInRoom(id), null);
     if (this.#client.room(id)) this.#client.leave(id).catch(() => {});
     this.#log.clear();
-    this.#people(false);
+    this.#showMembers(false);
     for (const dialog of ['entry', 'renaming', 'ended']) $(dialog).close();
   }
 
-  /** What is known about the room from outside. Answers with an error only where entering is hopeless. */
-  async #look(id) {
+  /** Fetches the public information about the room. Returns an error only if joining cannot succeed. */
+  async #fetchInfo(id) {
     try {
       const response = await fetch(`/api/rooms/${encodeURIComponent(id)}`);
       const body = await response.json();
       if (this.#id !== id) return undefined;
       if (response.ok) {
         this.#info = body;
-        this.#header();
+        this.#updateHeader();
         return undefined;
       }
-      // A room nobody has opened yet may come to be by the first one entering it.
+      // A room that does not exist yet may be created by the first join.
       return ['room_expired', 'bad_room'].includes(body.code) ? { code: body.code } : undefined;
     } catch {
       return undefined;
     }
   }
 
-  #door(error) {
+  #showEntry(error) {
     const welcome = this.#client.welcome;
     $('entry-heading').textContent = this.#info.title || this.#id;
-    $('entry-seats').textContent = this.#seats(this.#info.count);
+    $('entry-seats').textContent = this.#seatsText(this.#info.count);
     const nickname = $('entry-nickname');
     nickname.value = local.get(NICKNAME) ?? welcome?.nickname ?? '';
     nickname.placeholder = welcome?.nickname ?? '';
     $('entry-password').value = '';
-    $('entry-password-field').hidden = !this.#info.has_password || this.#own;
-    this.#busy(false);
+    $('entry-password-field').hidden = !this.#info.has_password || this.#isCreator;
+    this.#setEntryBusy(false);
     if (!$('entry').open) $('entry').showModal();
     nickname.focus();
     nickname.select();
-    problem($('entry-problem'));
-    if (error) this.#refused(error);
+    showProblem($('entry-problem'));
+    if (error) this.#showEntryProblem(error);
   }
 
-  #busy(busy) {
-    $('entry-go').disabled = busy;
-    $('entry-go').textContent = t(busy ? 'entering' : 'enter');
+  #setEntryBusy(isBusy) {
+    $('entry-go').disabled = isBusy;
+    $('entry-go').textContent = t(isBusy ? 'entering' : 'enter');
   }
 
-  #refused(error) {
+  #showEntryProblem(error) {
     let field;
     if (['password_required', 'wrong_password'].includes(error.code)) {
       $('entry-password-field').hidden = false;
@@ -142,53 +142,53 @@ export class RoomView {
     } else if (['bad_nickname', 'nickname_taken'].includes(error.code)) {
       field = $('entry-nickname');
     }
-    problem($('entry-problem'), errorText(error), field);
+    showProblem($('entry-problem'), errorText(error), field);
   }
 
-  async #enter() {
+  async #submitEntry() {
     const id = this.#id;
-    problem($('entry-problem'));
-    this.#busy(true);
+    showProblem($('entry-problem'));
+    this.#setEntryBusy(true);
     const nickname = $('entry-nickname').value.trim() || undefined;
     try {
       await this.#join({ nickname, password: $('entry-password').value || undefined });
       $('entry').close();
       if (nickname) local.set(NICKNAME, nickname);
-      this.#focus();
+      this.#focusField();
     } catch (error) {
-      if (this.#id === id) this.#refused(error);
+      if (this.#id === id) this.#showEntryProblem(error);
     } finally {
-      this.#busy(false);
+      this.#setEntryBusy(false);
     }
   }
 
   async #join(fields) {
     const id = this.#id;
-    if (this.#client.room(id)) await this.#client.leave(id); // it was left a moment ago, and the server has not said so yet
+    if (this.#client.room(id)) await this.#client.leave(id); // it was left a moment ago, and the server has not confirmed it yet
     const joined = await this.#client.join(id, { ...fields, history: HISTORY });
-    if (this.#id !== id) throw Object.assign(new Error('gone'), { code: 'not_joined' });
+    if (this.#id !== id) throw Object.assign(new Error('the room is no longer shown'), { code: 'not_joined' });
     return joined;
   }
 
-  #joined({ room, you, presence, epoch, messages, rejoined }) {
+  #onJoined({ room, you, presence, epoch, messages, rejoined }) {
     this.#info = room;
     this.#info.count = presence.count;
-    this.#entered = true;
+    this.#isJoined = true;
     this.#log.you = you;
-    session.set(inRoom(room.id), you.nickname);
+    session.set(nicknameInRoom(room.id), you.nickname);
     if (!rejoined) this.#log.begin(room.id, { you, epoch, messages });
-    this.#writable(true);
-    this.#header();
+    this.#setWritable(true);
+    this.#updateHeader();
   }
 
-  #removed({ reason, code, text, until }) {
+  #onRemoved({ reason, code, text, until }) {
     this.#stopTyping();
-    this.#entered = false;
-    this.#writable(false);
-    session.set(inRoom(this.#id), null);
+    this.#isJoined = false;
+    this.#setWritable(false);
+    session.set(nicknameInRoom(this.#id), null);
     if (reason === 'refused') {
       this.#log.clear();
-      this.#look(this.#id).then(() => this.#id && this.#door({ code }));
+      this.#fetchInfo(this.#id).then(() => this.#id && this.#showEntry({ code }));
       return;
     }
     $('ended-heading').textContent = reason === 'banned' && until
@@ -200,77 +200,77 @@ export class RoomView {
     $('ended-back').focus();
   }
 
-  #listen() {
-    const here = (type, handle) => this.#client.addEventListener(type, ({ detail }) => {
+  #bindClient() {
+    const listen = (type, handle) => this.#client.addEventListener(type, ({ detail }) => {
       const id = type === 'joined' ? detail.room.id : detail.room;
       if (id === this.#id) handle(detail);
     });
-    here('joined', (event) => this.#joined(event));
-    here('message', (event) => {
-      this.#typists.delete(event.from.id);
+    listen('joined', (event) => this.#onJoined(event));
+    listen('message', (event) => {
+      this.#typing.delete(event.from.id);
       this.#showTyping();
       this.#log.add(event);
     });
-    here('notice', (event) => this.#log.add(event));
-    here('sent', ({ key, seq }) => this.#log.sent(key, seq));
-    here('gap', (event) => this.#log.gap(event));
-    here('presence', (event) => this.#presence(event));
-    here('typing', (event) => this.#typed(event));
-    here('removed', (event) => this.#removed(event));
-    this.#client.addEventListener('identity', () => this.#entered && toast(t('renewed')));
+    listen('notice', (event) => this.#log.add(event));
+    listen('sent', ({ key, seq }) => this.#log.sent(key, seq));
+    listen('gap', (event) => this.#log.gap(event));
+    listen('presence', (event) => this.#onPresence(event));
+    listen('typing', (event) => this.#onTyping(event));
+    listen('removed', (event) => this.#onRemoved(event));
+    this.#client.addEventListener('identity', () => this.#isJoined && toast(t('renewed')));
     document.addEventListener('visibilitychange', () => !document.hidden && this.#log.seen());
-    // Leaving the page is no leaving of the room, but nobody is typing any more.
+    // Leaving the page does not leave the room, but the user is no longer typing.
     addEventListener('pagehide', () => this.#stopTyping());
   }
 
-  // Header and people
+  // Header and members
 
-  #seats(count) {
+  #seatsText(count) {
     const { capacity } = this.#info;
     if (!capacity) return t('people', { count });
     return t('seats_label', { count, capacity });
   }
 
-  #header() {
+  #updateHeader() {
     const { title, count, capacity } = this.#info;
     $('room-title').textContent = title || this.#id;
-    $('room-seats').textContent = this.#entered ? this.#seats(count) : '';
+    $('room-seats').textContent = this.#isJoined ? this.#seatsText(count) : '';
     $('people-count').textContent = capacity ? t('seats', { count, capacity }) : t('seats_free', { count });
     $('people-toggle').setAttribute('aria-label', t('members_button', { count }));
-    this.#titles();
+    this.#updateTitle();
   }
 
-  #titles() {
+  #updateTitle() {
     if (this.#id === null) return;
     const name = `${this.#info?.title || this.#id} · ${t('app')}`;
     document.title = this.#unread ? `(${this.#unread}) ${name}` : name;
   }
 
-  #presence({ count, members, complete }) {
+  #onPresence({ count, members, complete }) {
     const you = this.#client.room(this.#id)?.you;
     if (!you) return;
     this.#log.you = you;
-    session.set(inRoom(this.#id), you.nickname);
+    session.set(nicknameInRoom(this.#id), you.nickname);
     if (this.#info.count !== count) {
       this.#info.count = count;
-      this.#header();
+      this.#updateHeader();
     }
-    const mine = (member) => member.id === you.id;
-    const sorted = [you, ...members.filter((member) => !mine(member)).sort((a, b) => a.nickname.localeCompare(b.nickname))];
+    const isYou = (member) => member.id === you.id;
+    const sorted = [you, ...members.filter((member) => !isYou(member)).sort((a, b) => a.nickname.localeCompare(b.nickname))];
     const shown = sorted.slice(0, SHOWN_MEMBERS);
-    // Entries stay where they are unless they have to move: a list that is built anew would flicker.
+    // Entries stay in place unless they have to move, because a list that is rebuilt would flicker.
     const list = $('members');
     const ids = new Set(shown.map(({ id }) => id));
     for (const [id, { node }] of this.#members) {
       if (ids.has(id)) continue;
       node.remove();
       this.#members.delete(id);
-      this.#typists.delete(id);
+      this.#typing.delete(id);
     }
     shown.forEach((member, index) => {
       let entry = this.#members.get(member.id);
       if (!entry) {
-        entry = { node: this.#member(member, mine(member)), nickname: member.nickname };
+        entry = { node: this.#member(member, isYou(member)), nickname: member.nickname };
         this.#members.set(member.id, entry);
       } else if (entry.nickname !== member.nickname) {
         entry.nickname = member.nickname;
@@ -286,41 +286,41 @@ export class RoomView {
   }
 
   #member({ id, nickname }, you) {
-    return el('li', { class: `member ${hue(id)}`, 'data-id': id },
+    return el('li', { class: `member ${hueClass(id)}`, 'data-id': id },
       el('span', { class: 'face', 'aria-hidden': 'true' }, initial(nickname)),
       bdi(nickname, { class: 'name' }),
       you ? el('span', { class: 'you' }, t('you')) : undefined);
   }
 
-  #people(open) {
+  #showMembers(open) {
     $('room').classList.toggle('with-people', open);
     $('people-toggle').setAttribute('aria-expanded', String(open));
   }
 
   // Typing
 
-  #typed({ member, active }) {
+  #onTyping({ member, active }) {
     if (member.id === this.#client.room(this.#id)?.you?.id) return;
-    clearTimeout(this.#typists.get(member.id)?.timer);
-    this.#typists.delete(member.id);
-    if (active && this.#typists.size < 20) {
+    clearTimeout(this.#typing.get(member.id)?.timer);
+    this.#typing.delete(member.id);
+    if (active && this.#typing.size < 20) {
       const timer = setTimeout(() => {
-        this.#typists.delete(member.id);
+        this.#typing.delete(member.id);
         this.#showTyping();
       }, TYPING_LASTS_MS);
-      this.#typists.set(member.id, { nickname: member.nickname, timer });
+      this.#typing.set(member.id, { nickname: member.nickname, timer });
     }
     this.#showTyping();
   }
 
   #showTyping() {
-    const [a, b, c] = [...this.#typists].map(([id, { nickname }]) => bdi(this.#members.get(id)?.nickname ?? nickname));
-    const words = !a ? [] : [c ? t('typing_many') : say(b ? 'typing_two' : 'typing_one', { a, b })];
-    $('typing').replaceChildren(...words);
+    const [a, b, c] = [...this.#typing].map(([id, { nickname }]) => bdi(this.#members.get(id)?.nickname ?? nickname));
+    const content = !a ? [] : [c ? t('typing_many') : tNodes(b ? 'typing_two' : 'typing_one', { a, b })];
+    $('typing').replaceChildren(...content);
   }
 
   #startTyping() {
-    if (!this.#entered) return;
+    if (!this.#isJoined) return;
     const now = Date.now();
     clearTimeout(this.#typingStop);
     this.#typingStop = setTimeout(() => this.#stopTyping(), TYPING_LASTS_MS - 1000);
@@ -333,41 +333,41 @@ export class RoomView {
     clearTimeout(this.#typingStop);
     if (!this.#typingAt) return;
     this.#typingAt = 0;
-    if (this.#entered) this.#client.typing(this.#id, false);
+    if (this.#isJoined) this.#client.typing(this.#id, false);
   }
 
   // Writing
 
-  #writable(writable) {
+  #setWritable(writable) {
     $('text').disabled = !writable;
     $('rename').disabled = !writable;
-    this.#count();
+    this.#updateCounter();
   }
 
-  #focus() {
-    // A screen keyboard that opens by itself would hide the conversation.
+  #focusField() {
+    // An on-screen keyboard that opens by itself would hide the conversation.
     if (matchMedia('(hover: hover)').matches) $('text').focus();
     else $('scroll').focus({ preventScroll: true });
   }
 
-  #text() {
-    // Pasted text may carry controls that no message may have.
+  #messageText() {
+    // Pasted text may contain control characters, which are not allowed in messages.
     return $('text').value.replace(/(?![\n\t])\p{Cc}/gu, '').replace(/\s+$/u, '');
   }
 
-  #count() {
-    const most = this.#client.limits.text_bytes ?? 4096;
-    const text = this.#text();
-    const left = most - encoder.encode(text).length;
+  #updateCounter() {
+    const max = this.#client.limits.text_bytes ?? 4096;
+    const text = this.#messageText();
+    const left = max - encoder.encode(text).length;
     const counter = $('counter');
-    counter.textContent = left < 0 ? t('over', { count: -left }) : left < most / 8 ? t('left', { count: left }) : '';
+    counter.textContent = left < 0 ? t('over', { count: -left }) : left < max / 8 ? t('left', { count: left }) : '';
     counter.classList.toggle('bad', left < 0);
     $('text').setAttribute('aria-invalid', String(left < 0));
-    $('send').disabled = !this.#entered || left < 0 || /^[\s\p{Cc}\p{Cf}\p{Cn}\p{Default_Ignorable_Code_Point}]*$/u.test(text);
+    $('send').disabled = !this.#isJoined || left < 0 || /^[\s\p{Cc}\p{Cf}\p{Cn}\p{Default_Ignorable_Code_Point}]*$/u.test(text);
     return !$('send').disabled;
   }
 
-  #grow() {
+  #resizeField() {
     const field = $('text');
     field.rows = 1;
     const line = parseFloat(getComputedStyle(field).lineHeight) || 24;
@@ -376,44 +376,44 @@ export class RoomView {
     field.rows = Math.min(Math.max(Math.round(inner / line), 1), 7);
   }
 
-  #quote(message) {
-    this.#quoting = message;
+  #setQuote(message) {
+    this.#quoted = message;
     $('quoting').hidden = !message;
     if (!message) return;
     $('quoting-text').replaceChildren(
-      el('strong', {}, say('replying', { name: bdi(message.nickname) })), ' ',
+      el('strong', {}, tNodes('replying', { name: bdi(message.nickname) })), ' ',
       el('span', { dir: 'auto' }, message.text.slice(0, 200)));
     $('text').focus();
   }
 
   #send() {
-    if (!this.#count()) return;
-    const message = { key: newKey(), text: this.#text(), replyTo: this.#quoting?.seq };
+    if (!this.#updateCounter()) return;
+    const message = { key: newKey(), text: this.#messageText(), replyTo: this.#quoted?.seq };
     const id = this.#id;
     const post = () => {
       this.#client.send(id, message.text, { key: message.key, replyTo: message.replyTo })
         .catch((error) => this.#id === id && this.#log.failed(message.key, error));
     };
-    this.#log.pend(message, {
+    this.#log.addPending(message, {
       retry: () => {
-        this.#log.again(message.key);
+        this.#log.retrying(message.key);
         post();
         $('text').focus();
       },
       discard: () => $('text').focus(),
     });
     post();
-    this.#quote(null);
+    this.#setQuote(null);
     $('text').value = '';
     this.#stopTyping();
-    this.#grow();
-    this.#count();
+    this.#resizeField();
+    this.#updateCounter();
   }
 
-  #controls() {
+  #bindControls() {
     $('entry-form').addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#enter();
+      this.#submitEntry();
     });
     $('entry-back').addEventListener('click', () => this.#leave());
     $('entry').addEventListener('cancel', (event) => {
@@ -433,42 +433,42 @@ export class RoomView {
 
     $('people-toggle').addEventListener('click', () => {
       const open = !$('room').classList.contains('with-people');
-      this.#people(open);
+      this.#showMembers(open);
       if (open) $('people-close').focus();
     });
-    const closePeople = () => {
+    const closeMembers = () => {
       if (!$('room').classList.contains('with-people')) return;
-      this.#people(false);
+      this.#showMembers(false);
       $('people-toggle').focus();
     };
-    $('people-close').addEventListener('click', closePeople);
+    $('people-close').addEventListener('click', closeMembers);
     document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) closePeople();
+      if (event.key === 'Escape' && !event.isComposing && !document.querySelector('dialog[open]')) closeMembers();
     });
-    $('scroll').addEventListener('click', closePeople);
+    $('scroll').addEventListener('click', closeMembers);
 
     $('rename').addEventListener('click', () => {
       const field = $('renaming-nickname');
       field.value = this.#client.room(this.#id)?.you?.nickname ?? '';
-      problem($('renaming-problem'));
+      showProblem($('renaming-problem'));
       $('renaming').showModal();
       field.focus();
       field.select();
     });
     $('renaming-cancel').addEventListener('click', () => $('renaming').close());
-    $('renaming').addEventListener('close', () => this.#entered && $('rename').focus());
+    $('renaming').addEventListener('close', () => this.#isJoined && $('rename').focus());
     $('renaming-form').addEventListener('submit', async (event) => {
       event.preventDefault();
       const field = $('renaming-nickname');
       const nickname = field.value.trim();
-      if (!nickname) return problem($('renaming-problem'), t('error.bad_nickname'), field);
+      if (!nickname) return showProblem($('renaming-problem'), t('error.bad_nickname'), field);
       $('renaming-go').disabled = true;
       try {
         const reply = await this.#client.nickname(nickname, this.#id);
         local.set(NICKNAME, reply.nickname);
         $('renaming').close();
       } catch (error) {
-        problem($('renaming-problem'), errorText(error), field);
+        showProblem($('renaming-problem'), errorText(error), field);
       } finally {
         $('renaming-go').disabled = false;
       }
@@ -477,24 +477,24 @@ export class RoomView {
 
     const field = $('text');
     field.addEventListener('input', () => {
-      this.#grow();
-      this.#count();
+      this.#resizeField();
+      this.#updateCounter();
       if (field.value) this.#startTyping();
       else this.#stopTyping();
     });
     field.addEventListener('keydown', (event) => {
-      // Enter that ends the composition of a syllable is not yet the end of the message.
+      // An Enter that ends the composition of a syllable does not send the message yet.
       if (event.isComposing || event.keyCode === 229) return;
       if (event.key === 'Enter' && !event.shiftKey) {
         event.preventDefault();
         this.#send();
-      } else if (event.key === 'Escape' && this.#quoting) {
-        this.#quote(null);
+      } else if (event.key === 'Escape' && this.#quoted) {
+        this.#setQuote(null);
       }
     });
     field.addEventListener('blur', () => this.#stopTyping());
     $('quoting-cancel').addEventListener('click', () => {
-      this.#quote(null);
+      this.#setQuote(null);
       field.focus();
     });
     $('composer').addEventListener('submit', (event) => {

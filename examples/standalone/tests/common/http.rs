@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, for what no client library would send.
+//! HTTP/1.1 written by hand, for requests that no client library would send.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,14 +7,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
-impl Answer {
-    /// A header of it, by its name in small letters.
+impl Response {
+    /// The value of a header; the case of its name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -23,20 +23,21 @@ impl Answer {
     }
 }
 
-/// A connection from an address of this machine.
+/// A connection from the given address of this machine.
 pub async fn connect(from: impl Into<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(from.into(), 0))?;
     socket.connect(to).await
 }
 
-pub async fn get(addr: SocketAddr, path: &str) -> Answer {
+pub async fn get(addr: SocketAddr, path: &str) -> Response {
     let head = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
     request(Ipv4Addr::LOCALHOST, addr, head).await
 }
 
-/// Asks for a WebSocket with further header lines, and hangs up.
-pub async fn upgrade(from: impl Into<IpAddr>, addr: SocketAddr, headers: &str) -> Answer {
+/// Requests a WebSocket upgrade with further header lines, and closes the connection after the
+/// response.
+pub async fn upgrade(from: impl Into<IpAddr>, addr: SocketAddr, headers: &str) -> Response {
     request(from, addr, upgrade_head(addr, headers)).await
 }
 
@@ -47,37 +48,52 @@ pub fn upgrade_head(addr: SocketAddr, headers: &str) -> String {
     )
 }
 
-/// Sends bytes over a new connection, and reads one answer.
-pub async fn request(from: impl Into<IpAddr>, addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Answer {
+/// Sends bytes over a new connection and reads one response.
+pub async fn request(
+    from: impl Into<IpAddr>,
+    addr: SocketAddr,
+    bytes: impl AsRef<[u8]>,
+) -> Response {
     let stream = connect(from, addr).await;
-    ask(&mut stream.expect("the server listens"), bytes).await
+    exchange(&mut stream.expect("the server accepts connections"), bytes).await
 }
 
-/// Sends bytes, and reads one answer.
-pub async fn ask(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) -> Answer {
-    stream.write_all(bytes.as_ref()).await.expect("written");
+/// Sends bytes and reads one response.
+pub async fn exchange(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) -> Response {
+    stream
+        .write_all(bytes.as_ref())
+        .await
+        .expect("the request can be written");
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
         }
-        let read = stream.read_buf(&mut bytes).await.expect("an answer");
-        assert_ne!(read, 0, "cut: {}", String::from_utf8_lossy(&bytes));
+        let read = stream
+            .read_buf(&mut bytes)
+            .await
+            .expect("a response arrives");
+        assert_ne!(
+            read,
+            0,
+            "the connection ended early: {}",
+            String::from_utf8_lossy(&bytes)
+        );
     };
-    let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is text");
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("the head is text");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let mut answer = Answer {
-        status: status.expect("a status"),
+    let mut response = Response {
+        status: status.expect("there is a status"),
         head,
         body: String::new(),
     };
-    let length = answer.header("content-length").map_or(0, |length| {
-        length.parse::<usize>().expect("a length is a number")
+    let length = response.header("content-length").map_or(0, |length| {
+        length.parse::<usize>().expect("the length is a number")
     });
     while bytes.len() < end + length {
-        let read = stream.read_buf(&mut bytes).await.expect("a body");
-        assert_ne!(read, 0, "cut: {answer:?}");
+        let read = stream.read_buf(&mut bytes).await.expect("a body arrives");
+        assert_ne!(read, 0, "the connection ended early: {response:?}");
     }
-    answer.body = String::from_utf8_lossy(&bytes[end..]).into_owned();
-    answer
+    response.body = String::from_utf8_lossy(&bytes[end..]).into_owned();
+    response
 }

@@ -1,4 +1,4 @@
-//! One server process, which ends with the test.
+//! A server process that ends with the test.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use super::until;
+use super::wait_until;
 
 pub struct Server {
     child: Child,
@@ -18,11 +18,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that listens by the time this returns.
+    /// Starts a server, which listens by the time this returns.
     pub fn start(flags: &[&str]) -> Self {
-        // The server inherits it, and the test has as many ends of connections.
-        let most = rustix::process::getrlimit(Resource::Nofile).maximum;
-        limit_descriptors(None, most);
+        // The server inherits the limit, and the test has just as many ends of connections.
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+        limit_descriptors(None, maximum);
         let flags = flags.iter().map(ToString::to_string).collect();
         Self::listen(SocketAddr::new(own_address(), 0), flags)
     }
@@ -36,11 +36,11 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let stderr = Arc::default();
-        keep(child.stderr.take().expect("a pipe"), &stderr);
+        collect(child.stderr.take().expect("the pipe exists"), &stderr);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe"))
+        BufReader::new(child.stdout.take().expect("the pipe exists"))
             .read_line(&mut line)
-            .expect("a line");
+            .expect("the server prints a line");
         let addr = line
             .trim()
             .strip_prefix("listening on http://")
@@ -55,69 +55,79 @@ impl Server {
         server
     }
 
-    /// Kills it, and starts it again at the same address.
+    /// Kills the process and starts a new one at the same address.
     pub fn kill_and_restart(&mut self) {
         self.kill();
         *self = Self::listen(self.addr, self.flags.clone());
     }
 
-    /// Ends it as a power cut does.
+    /// Kills the process, which ends it as abruptly as a power cut.
     pub fn kill(&mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it has ended");
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server has ended");
     }
 
     pub fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(self.pid(), signal).expect("it lives");
+        rustix::process::kill_process(self.pid(), signal).expect("the server is running");
     }
 
-    /// How it ended, once it has by itself.
-    pub async fn ended(&mut self) -> ExitStatus {
+    /// Waits for the process to end by itself, and returns its exit status.
+    pub async fn wait_for_exit(&mut self) -> ExitStatus {
         let mut status = None;
-        until("the end of the process", || {
-            status = self.child.try_wait().expect("a child of this process");
+        wait_until("the end of the process", || {
+            status = self
+                .child
+                .try_wait()
+                .expect("the server is a child of this process");
             status.is_some()
         })
         .await;
-        status.expect("an end")
+        status.expect("the process has ended")
     }
 
     pub fn is_running(&mut self) -> bool {
-        let ended = self.child.try_wait().expect("a child of this process");
-        ended.is_none()
+        let exit_status = self
+            .child
+            .try_wait()
+            .expect("the server is a child of this process");
+        exit_status.is_none()
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         let stderr = self.stderr.lock().expect("no panic");
         String::from_utf8_lossy(&stderr).into_owned()
     }
 
-    pub async fn logs(&self, text: &str) {
-        until(text, || self.log().contains(text)).await;
+    /// Waits until the log contains a text.
+    pub async fn wait_for_log(&self, text: &str) {
+        wait_until(text, || self.log().contains(text)).await;
     }
 
-    /// File descriptors that it holds.
+    /// The number of file descriptors that the server has open.
     pub fn descriptors(&self) -> usize {
         let fds = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(fds).expect("it lives").count()
+        std::fs::read_dir(fds)
+            .expect("the server is running")
+            .count()
     }
 
-    pub fn limit_descriptors(&self, most: usize) {
-        limit_descriptors(Some(self.pid()), Some(most as u64));
+    pub fn limit_descriptors(&self, limit: usize) {
+        limit_descriptors(Some(self.pid()), Some(limit as u64));
     }
 
-    /// Seconds of processor time that it has used.
+    /// The processor time that the server has used, in seconds.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("it lives");
-        // The name before the `)` may hold anything; `utime` and `stime` are the 14th and 15th fields.
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let stat = stat.expect("the server is running");
+        // The name before the `)` may contain anything. `utime` and `stime` are the 14th and 15th
+        // fields.
+        let (_, fields) = stat.rsplit_once(')').expect("the stat line has a name");
         let ticks: u64 = fields
             .split_whitespace()
             .skip(11)
             .take(2)
-            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .map(|ticks| ticks.parse::<u64>().expect("ticks are a number"))
             .sum();
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
     }
@@ -132,12 +142,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server said:\n{}", self.log());
+            eprintln!("the log of the server:\n{}", self.log());
         }
     }
 }
 
-/// The server, told nothing by the environment.
+/// A command that runs the server without the settings of this environment.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_standalone"));
     for (name, _) in std::env::vars_os() {
@@ -148,8 +158,8 @@ pub fn command() -> Command {
     command
 }
 
-/// Collects what comes out of a pipe.
-fn keep(mut pipe: impl Read + Send + 'static, into: &Arc<Mutex<Vec<u8>>>) {
+/// Collects the output of a pipe in the background.
+fn collect(mut pipe: impl Read + Send + 'static, into: &Arc<Mutex<Vec<u8>>>) {
     let into = Arc::clone(into);
     std::thread::spawn(move || {
         let mut buf = [0; 4096];
@@ -162,11 +172,11 @@ fn keep(mut pipe: impl Read + Send + 'static, into: &Arc<Mutex<Vec<u8>>>) {
 fn limit_descriptors(of: Option<Pid>, current: Option<u64>) {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit { current, maximum };
-    rustix::process::prlimit(of, Resource::Nofile, limit).expect("a limit that may be set");
+    rustix::process::prlimit(of, Resource::Nofile, limit).expect("the limit can be set");
 }
 
-/// A loopback address for one server alone. Clients connect from 127.0.0.1, so that a server which starts again finds its
-/// port free, whatever else this machine does.
+/// A loopback address for one server alone. Clients connect from 127.0.0.1, so that a server that
+/// is started again finds its port free, whatever else this machine does.
 fn own_address() -> IpAddr {
     static SERVERS: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();

@@ -1,23 +1,21 @@
-//! Which request gets which answer.
+//! The routes: which request gets which response.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use bytes::Bytes;
 use chat_ws::ClientAddr;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
-use crate::problem::with_status;
-use crate::server::App;
+use crate::app::App;
+use crate::problem::{not_found, with_status};
+use crate::response::{Body, respond};
 use crate::{api, page};
 
-pub(crate) type Body = Full<Bytes>;
-
-pub(crate) async fn answer(
+/// Answers one request. `peer` is the address at the other end of the socket.
+pub(crate) async fn handle(
     app: Arc<App>,
     peer: IpAddr,
     mut request: Request<Incoming>,
@@ -28,8 +26,8 @@ pub(crate) async fn answer(
         request.extensions_mut().insert(ClientAddr(client));
         return app.ws.call(request).await;
     }
-    let head = request.method() == Method::HEAD;
-    let method = if head {
+    let is_head = request.method() == Method::HEAD;
+    let method = if is_head {
         Method::GET
     } else {
         request.method().clone()
@@ -62,32 +60,19 @@ pub(crate) async fn answer(
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    if head {
+    if is_head {
         *response.body_mut() = Body::default();
     }
     Ok(response)
 }
 
-pub(crate) fn respond(
-    status: StatusCode,
-    kind: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Body> {
-    let mut response = Response::new(Body::new(body.into()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 fn not_allowed(path: &str) -> Response<Body> {
     let known = page::exists(path)
         || path.starts_with("/api/rooms")
-        || path.ends_with("yz")
-        || path == "/healthz";
+        || path == "/healthz"
+        || path == "/readyz";
     if !known {
-        return with_status(StatusCode::NOT_FOUND, "not_found", "There is nothing here");
+        return not_found();
     }
     let allow = if path == "/api/rooms" {
         "GET, HEAD, POST"
@@ -97,7 +82,7 @@ fn not_allowed(path: &str) -> Response<Body> {
     let mut response = with_status(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        "Not with this method",
+        "This path does not allow the method of the request",
     );
     response
         .headers_mut()

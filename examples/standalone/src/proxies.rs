@@ -1,16 +1,17 @@
-//! Whose request this is, behind proxies too.
+//! The address of a client, also behind reverse proxies.
 
 use std::net::IpAddr;
 
 use ::http::HeaderMap;
 use ipnet::IpNet;
 
-/// The reverse proxies that are believed.
+/// The reverse proxies whose `X-Forwarded-For` is trusted.
 pub(crate) struct Proxies(pub(crate) Vec<IpNet>);
 
 impl Proxies {
-    /// The address of the client: the peer's, or, where the peer is a trusted proxy, the last one in `X-Forwarded-For` that is
-    /// not a trusted proxy itself. What stands before that anybody could have written.
+    /// The address of the client: that of the peer or, if the peer is a trusted proxy, the last one
+    /// in `X-Forwarded-For` that is not itself a trusted proxy. Anything before that could have
+    /// been written by anybody.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let forwarded: Vec<&str> = headers
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn x_forwarded_for_is_trusted_only_from_trusted_proxies() {
         assert_eq!(client("1.2.3.4", "9.9.9.9"), "1.2.3.4");
         assert_eq!(client("10.0.0.1", "9.9.9.9"), "9.9.9.9");
         assert_eq!(client("10.0.0.1", "6.6.6.6, 9.9.9.9"), "9.9.9.9");

@@ -1,4 +1,4 @@
-//! Rooms that are made, talked in, and end.
+//! Rooms that are created, used for a short conversation, and end.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,39 +8,40 @@ use rand::Rng;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::member::{Book, Member};
-use crate::wire::{Heard, Wire};
+use crate::member::{Member, SharedOracle};
+use crate::socket::{RawSocket, Received};
 
-/// Who makes short rooms: one identity for many of them.
-pub(crate) struct Maker {
+/// Creates short rooms, many of them under one identity.
+pub(crate) struct RoomCreator {
     pub(crate) from: Ipv4Addr,
     token: Option<String>,
 }
 
-impl Maker {
+impl RoomCreator {
     pub(crate) fn new(from: Ipv4Addr) -> Self {
         Self { from, token: None }
     }
 
-    /// Makes a room of a second or a few, lets two talk in it to its end, and holds them to all that was acknowledged.
+    /// Creates a room with a lifetime of one to four seconds, lets two members converse in it until
+    /// it ends, and checks everything that was acknowledged.
     ///
     /// # Errors
-    /// It went otherwise than it should.
+    /// The room behaved differently than it must.
     pub(crate) async fn run(
         &mut self,
         to: SocketAddr,
         no: u32,
-        book: &Book,
+        oracle: &SharedOracle,
         chance: &mut Chance,
     ) -> Result<(), String> {
         let room = format!("short-{:016x}", chance.random::<u64>());
         let ttl = chance.random_range(1000..4000);
-        self.make(to, &room, ttl).await?;
-        let mut pair = [no, no + 1].map(|no| Member::new(no, &room, self.from, book));
+        self.create(to, &room, ttl).await?;
+        let mut pair = [no, no + 1].map(|no| Member::new(no, &room, self.from, oracle));
         for member in &mut pair {
-            if !member.enter(to).await {
-                let late = member.refusals.contains_key("room_expired");
-                return if late {
+            if !member.connect(to).await {
+                let is_expired = member.refusals.contains_key("room_expired");
+                return if is_expired {
                     Ok(())
                 } else {
                     Err(format!("{room}: {:?}", member.refusals))
@@ -49,30 +50,30 @@ impl Maker {
         }
         let epoch = pair[0].epoch().unwrap_or_default().to_owned();
         let [one, other] = &mut pair;
-        let talk = async {
+        let conversation = async {
             tokio::join!(
-                talk(one, chance.random_range(20..200)),
-                talk(other, chance.random_range(20..200))
+                converse(one, chance.random_range(20..200)),
+                converse(other, chance.random_range(20..200))
             );
         };
-        timeout(Duration::from_millis(ttl) + PATIENCE, talk)
+        timeout(Duration::from_millis(ttl) + TIMEOUT, conversation)
             .await
-            .map_err(|_| format!("{room} does not end"))?;
+            .map_err(|_| format!("{room} did not end in time"))?;
         for member in &mut pair {
             if member.removed.as_deref() != Some("expired") {
                 return Err(format!(
-                    "{room}: not removed, {:?}, {:?}",
+                    "{room}: the member was not removed: {:?}, {:?}",
                     member.removed, member.closes
                 ));
             }
             member.close();
         }
-        pair[0].book().end(&room, &epoch);
-        // Nobody comes into what has ended.
-        let mut late = Member::new(no, &room, self.from, book);
-        if late.enter(to).await || !late.refusals.contains_key("room_expired") {
+        pair[0].oracle().end(&room, &epoch);
+        // A room that has ended cannot be joined.
+        let mut late = Member::new(no, &room, self.from, oracle);
+        if late.connect(to).await || !late.refusals.contains_key("room_expired") {
             return Err(format!(
-                "{room} was entered after its end: {:?}",
+                "{room} was joined after its end: {:?}",
                 late.refusals
             ));
         }
@@ -80,21 +81,21 @@ impl Maker {
         Ok(())
     }
 
-    async fn make(&mut self, to: SocketAddr, room: &str, ttl: u64) -> Result<(), String> {
-        let mut wire = Wire::open(self.from, to)
+    async fn create(&mut self, to: SocketAddr, room: &str, ttl: u64) -> Result<(), String> {
+        let mut socket = RawSocket::open(self.from, to)
             .await
             .map_err(|error| error.to_string())?;
         let mut hello = json!({"type": "hello"});
         if let Some(token) = &self.token {
             hello["token"] = json!(token);
         }
-        wire.say(&hello.to_string());
-        wire.say(
+        socket.send_text(&hello.to_string());
+        socket.send_text(
             &json!({"type": "create", "room": room, "ttl_ms": ttl, "listed": true}).to_string(),
         );
         loop {
-            let Heard::Text(text) = wire.hear().await else {
-                return Err("closed before the room was made".into());
+            let Received::Text(text) = socket.receive().await else {
+                return Err("the connection ended before the room was created".into());
             };
             let event: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
             match event["type"].as_str() {
@@ -103,19 +104,19 @@ impl Maker {
                 _ => return Err(text),
             }
         }
-        wire.close();
+        socket.close();
         Ok(())
     }
 }
 
-/// Speaks and listens until it is removed, or the connection ends.
-async fn talk(member: &mut Member, pause: u64) {
+/// Sends and receives until the member is removed or the connection ends.
+async fn converse(member: &mut Member, pause: u64) {
     while member.removed.is_none() && member.is_connected() {
         tokio::select! {
-            _ = member.hear() => {}
-            () = sleep(Duration::from_millis(pause)) => member.say(pause as usize),
+            _ = member.receive() => {}
+            () = sleep(Duration::from_millis(pause)) => member.send_new(pause as usize),
         }
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);

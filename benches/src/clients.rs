@@ -1,4 +1,4 @@
-//! The other ends of the connections: they say what they are told to, and count what they are handed.
+//! The clients: they send the commands that they are given, and count the events that they receive.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,36 +8,36 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use chat_core::{Incoming, Outgoing};
-use futures_util::{Sink, Stream};
+use futures::{Sink, Stream};
 use load::frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Counter;
 
-/// A client: what it is about to say, and whether it takes what it is told.
+/// A client: the commands that it has yet to send, and whether it reads.
 #[derive(Clone, Default)]
 pub(crate) struct Client(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<String>,
+    commands: VecDeque<String>,
     stalled: bool,
-    gone: bool,
-    /// The server's task, waiting for either.
+    closed: bool,
+    /// Wakes the task of the server, which waits for a command or for the client to read.
     waker: Option<Waker>,
 }
 
 impl Client {
-    pub(crate) fn say(&self, command: String) {
-        self.change(|state| state.queue.push_back(command));
+    pub(crate) fn send(&self, command: String) {
+        self.change(|state| state.commands.push_back(command));
     }
 
     pub(crate) fn stall(&self, stalled: bool) {
         self.change(|state| state.stalled = stalled);
     }
 
-    pub(crate) fn go(&self) {
-        self.change(|state| state.gone = true);
+    pub(crate) fn close(&self) {
+        self.change(|state| state.closed = true);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -48,11 +48,11 @@ impl Client {
         }
     }
 
-    /// The next command, none when the client has gone.
+    /// The next command, or `None` when the client has closed.
     fn poll_command(&self, cx: &mut Context<'_>) -> Poll<Option<String>> {
         let mut state = self.0.lock().expect("not poisoned");
-        match state.queue.pop_front() {
-            None if !state.gone => {
+        match state.commands.pop_front() {
+            None if !state.closed => {
                 state.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock().expect("not poisoned");
         if state.stalled {
             state.waker = Some(cx.waker().clone());
@@ -70,13 +70,13 @@ impl Client {
     }
 }
 
-/// A client without a wire: the smallest transport there is.
-pub(crate) struct Direct {
+/// A client without a byte stream: the smallest possible transport.
+pub(crate) struct DirectClient {
     pub(crate) client: Client,
     pub(crate) counter: Counter,
 }
 
-impl Stream for Direct {
+impl Stream for DirectClient {
     type Item = Result<Incoming, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -85,11 +85,11 @@ impl Stream for Direct {
     }
 }
 
-impl Sink<Outgoing> for Direct {
+impl Sink<Outgoing> for DirectClient {
     type Error = Infallible;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.client.poll_room(cx).map(Ok)
+        self.client.poll_readable(cx).map(Ok)
     }
 
     fn start_send(self: Pin<&mut Self>, item: Outgoing) -> Result<(), Infallible> {
@@ -109,15 +109,16 @@ impl Sink<Outgoing> for Direct {
     }
 }
 
-/// A client behind a byte stream that never fills up: what a socket is to a WebSocket, without the kernel.
-pub(crate) struct Wire {
+/// A client behind a byte stream that never fills up. To a WebSocket it is a socket, but without
+/// the kernel.
+pub(crate) struct StreamClient {
     pub(crate) client: Client,
     pub(crate) counter: Counter,
 }
 
-impl Wire {
-    /// Counts what was written: whole frames, as the transport writes them.
-    fn take(&self, mut bytes: &[u8]) -> usize {
+impl StreamClient {
+    /// Counts written bytes, which are whole frames, as the transport writes them.
+    fn count(&self, mut bytes: &[u8]) -> usize {
         let all = bytes.len();
         let mut events = 0;
         while let [_, short, rest @ ..] = bytes {
@@ -136,7 +137,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for StreamClient {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -153,13 +154,13 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for StreamClient {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.client.poll_room(cx).map(|()| Ok(self.take(buf)))
+        self.client.poll_readable(cx).map(|()| Ok(self.count(buf)))
     }
 
     fn poll_write_vectored(
@@ -168,8 +169,8 @@ impl AsyncWrite for Wire {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.client
-            .poll_room(cx)
-            .map(|()| Ok(bufs.iter().map(|buf| self.take(buf)).sum()))
+            .poll_readable(cx)
+            .map(|()| Ok(bufs.iter().map(|buf| self.count(buf)).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {

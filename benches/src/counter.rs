@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The deliveries to all members of one room.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub struct Counter(Arc<AtomicUsize>);
 
 thread_local! {

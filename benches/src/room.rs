@@ -36,6 +36,12 @@ pub fn engine() -> Chat {
         .build()
 }
 
+impl std::fmt::Debug for BenchRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BenchRoom").finish_non_exhaustive()
+    }
+}
+
 impl BenchRoom {
     /// Lets `members` join a room of an engine, and waits until they have joined.
     ///
@@ -52,7 +58,7 @@ impl BenchRoom {
         bench_room.clients = (0..members)
             .map(|_| bench_room.join(&bench_room.counter))
             .collect();
-        while bench_room.count() < members {
+        while bench_room.count().await < members {
             tokio::task::yield_now().await;
         }
         bench_room.publish(1).await;
@@ -96,12 +102,12 @@ impl BenchRoom {
     pub async fn join_and_leave(&self) {
         let members = self.clients.len();
         let client = self.join(&Counter::default());
-        while self.count() == members {
+        while self.count().await == members {
             tokio::task::yield_now().await;
         }
         client.send(format!(r#"{{"type":"leave","room":"{}"}}"#, self.room));
         client.close();
-        while self.count() > members {
+        while self.count().await > members {
             tokio::task::yield_now().await;
         }
     }
@@ -131,10 +137,12 @@ impl BenchRoom {
         client
     }
 
-    fn count(&self) -> usize {
+    async fn count(&self) -> usize {
         self.chat
             .room(&self.room)
+            .expect("the id is valid")
             .info()
+            .await
             .map_or(0, |info| info.count)
     }
 }

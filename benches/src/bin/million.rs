@@ -33,10 +33,7 @@ fn main() {
 }
 
 async fn room_of(members: usize) {
-    let limits = Limits {
-        connections: members + 1,
-        ..Limits::default()
-    };
+    let limits = Limits::default().connections(members + 1);
     let chat = Chat::builder()
         .open_rooms(true)
         .limits(limits.without_rates())
@@ -65,7 +62,8 @@ async fn room_of(members: usize) {
         }
     }
     // Wait until all have joined and have been sent their number.
-    while chat.room("all").info().map_or(0, |info| info.count) < members {
+    let room = chat.room("all").expect("the id is valid");
+    while room.info().await.map_or(0, |info| info.count) < members {
         tokio::task::yield_now().await;
     }
     let joins = start.elapsed();

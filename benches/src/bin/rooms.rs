@@ -44,14 +44,12 @@ fn main() -> io::Result<()> {
 
 async fn run(args: &Args) -> io::Result<()> {
     let wave = args.wave as usize;
-    let limits = Limits {
-        rooms: wave,
-        connections: wave,
-        ended_rooms: args.ended_rooms,
-        ended_for: Duration::from_secs(365 * 24 * 3600),
-        room_idle: TTL,
-        ..Limits::default()
-    };
+    let limits = Limits::default()
+        .rooms(wave)
+        .connections(wave)
+        .ended_rooms(args.ended_rooms)
+        .ended_for(Duration::from_secs(365 * 24 * 3600))
+        .room_idle(TTL);
     let life = TTL + limits.room_idle + limits.grace + Duration::from_secs(1);
     let chat = Chat::builder().limits(limits).build();
     println!(
@@ -88,7 +86,7 @@ async fn run(args: &Args) -> io::Result<()> {
     }
     println!(
         "ids remembered: {} of {created}",
-        remembered(&chat, created)
+        remembered(&chat, created).await
     );
     Ok(())
 }
@@ -145,12 +143,14 @@ fn has(client: &ClientEnd, prefix: &[u8]) -> bool {
 }
 
 /// The number of rooms of which the engine remembers that they have ended.
-fn remembered(chat: &Chat, created: usize) -> usize {
-    let expired = |n: &usize| {
-        let info = chat.room(&format!("r{n}")).info();
-        info.is_err_and(|error| error.code == chat_core::Code::RoomExpired)
-    };
-    (0..created).filter(expired).count()
+async fn remembered(chat: &Chat, created: usize) -> usize {
+    let mut count = 0;
+    for n in 0..created {
+        let room = chat.room(&format!("r{n}")).expect("the id is valid");
+        let expired = |error: chat_core::Error| error.code == chat_core::Code::RoomExpired;
+        count += usize::from(room.info().await.is_err_and(expired));
+    }
+    count
 }
 
 /// The lifetime of a room of a wave, and the time after which an empty room without an end is

@@ -70,7 +70,7 @@ pub(crate) async fn misbehave(
         "flood of commands" => {
             let mut socket = open(to, from[0]).await?;
             (0..2000).for_each(|_| socket.send_text(r#"{"type":"ping"}"#));
-            expect_close(&mut socket, &[Some(1008), None]).await
+            expect_close(&mut socket, &[Some(4004), None]).await
         }
         "requests and does not read" => {
             let mut socket = open(to, from[0]).await?;

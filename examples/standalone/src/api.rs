@@ -54,16 +54,24 @@ pub(crate) async fn create(
 }
 
 /// `GET /api/rooms`: the listed rooms.
-pub(crate) fn list(chat: &Chat, query: &str) -> Response<Body> {
-    match read_query(query).and_then(|(cursor, limit)| chat.rooms(cursor.as_deref(), limit)) {
+pub(crate) async fn list(chat: &Chat, query: &str) -> Response<Body> {
+    let page = match read_query(query) {
+        Ok((cursor, limit)) => chat.rooms(cursor.as_deref(), limit).await,
+        Err(error) => Err(error),
+    };
+    match page {
         Ok(page) => json(StatusCode::OK, &page),
         Err(error) => problem(&error),
     }
 }
 
 /// `GET /api/rooms/{id}`: one room, for anybody who knows its id.
-pub(crate) fn info(chat: &Chat, id: &str) -> Response<Body> {
-    match chat.room(id).info() {
+pub(crate) async fn info(chat: &Chat, id: &str) -> Response<Body> {
+    let info = match chat.room(id) {
+        Ok(room) => room.info().await,
+        Err(error) => Err(error),
+    };
+    match info {
         Ok(info) => json(StatusCode::OK, &info),
         Err(error) => problem(&error),
     }

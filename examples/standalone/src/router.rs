@@ -35,7 +35,7 @@ pub(crate) async fn handle(
     let mut response = match (&method, path.as_str()) {
         (&Method::POST, "/api/rooms") => api::create(&app.chat, client, request).await,
         (&Method::GET, "/api/rooms") => {
-            api::list(&app.chat, request.uri().query().unwrap_or_default())
+            api::list(&app.chat, request.uri().query().unwrap_or_default()).await
         }
         (&Method::GET, "/healthz") => respond(StatusCode::OK, TEXT, "ok\n"),
         (&Method::GET, "/readyz") if app.chat.is_draining() => {
@@ -43,7 +43,7 @@ pub(crate) async fn handle(
         }
         (&Method::GET, "/readyz") => respond(StatusCode::OK, TEXT, "ready\n"),
         (&Method::GET, path) => match path.strip_prefix("/api/rooms/") {
-            Some(id) => api::info(&app.chat, id),
+            Some(id) => api::info(&app.chat, id).await,
             None => page::file(path),
         },
         (_, path) => not_allowed(path),

@@ -50,6 +50,12 @@ pub struct Engine {
     failure: Option<String>,
 }
 
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
 impl Engine {
     /// Prepares the rooms without connecting.
     ///

@@ -102,7 +102,7 @@ async fn log(format: &str) -> String {
     let flags = ["--no-limits", "--log", "trace", "--log-format", format];
     let server = Server::start(&flags);
     within("sending hostile texts", provoke(&server)).await;
-    for entry in ["an HTTP connection broke", "WebSocket handshake refused"] {
+    for entry in ["an HTTP connection broke", "rejected a WebSocket handshake"] {
         server.wait_for_log(entry).await;
     }
     let log = server.log();

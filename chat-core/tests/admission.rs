@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Who is admitted to a room: capacity, passwords, kicks and bans.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn id(client: &Client, room: &str) -> MemberId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn twice_as_many_as_seats_fill_the_room_exactly() {
+async fn a_room_admits_exactly_as_many_members_as_it_has_seats() {
     let chat = chat();
     room(&chat, "r", Create::default().capacity(7)).await;
     let mut clients: Vec<Client> = (0..14).map(|_| Client::connect(&chat)).collect();
@@ -36,7 +36,7 @@ async fn twice_as_many_as_seats_fill_the_room_exactly() {
         each(&only(&told, "error"), "code"),
         vec![json!("room_full"); 7]
     );
-    // One seat becomes free, one is let in.
+    // When one seat becomes free, one more client is admitted.
     let n = told
         .iter()
         .position(|reply| reply["type"] == "joined")
@@ -48,7 +48,7 @@ async fn twice_as_many_as_seats_fill_the_room_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_interleaving_of_threads_seats_one_too_many() {
+async fn joins_from_many_threads_never_exceed_the_capacity() {
     let chat = Arc::new(chat_with(|limits| limits.grace = secs(60)));
     room(&chat, "r", Create::default().capacity(3)).await;
     let seated = Arc::new(AtomicI64::new(0));
@@ -64,7 +64,7 @@ async fn no_interleaving_of_threads_seats_one_too_many() {
                     }
                     admitted += 1;
                     let now = seated.fetch_add(1, Ordering::SeqCst) + 1;
-                    assert!(now <= 3, "{now} are seated");
+                    assert!(now <= 3, "{now} members have a seat");
                     seated.fetch_sub(1, Ordering::SeqCst);
                     client.done(json!({"type": "leave", "room": "r"})).await;
                 }
@@ -76,61 +76,68 @@ async fn no_interleaving_of_threads_seats_one_too_many() {
     for visitor in visitors {
         admitted += visitor.await.unwrap();
     }
-    assert!(admitted >= 16, "hardly anybody was let in: {admitted}");
+    assert!(admitted >= 16, "only {admitted} joins succeeded");
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_come_in_the_order_of_the_checks() {
+async fn a_join_is_refused_by_the_first_check_that_fails() {
     let chat = builder().open_rooms(false).build();
     let create = Create::default().capacity(2).password("sesame");
     room(&chat, "r", create).await;
-    let knock = |password: Value, nickname: &str| json!({"type": "join", "room": "r", "password": password, "nickname": nickname});
+    let join_with = |password: Value, nickname: &str| {
+        json!({
+            "type": "join", "room": "r", "password": password, "nickname": nickname,
+        })
+    };
     let mut ann = Client::connect(&chat);
-    ann.done(knock(json!("sesame"), "Ann")).await;
+    ann.done(join_with(json!("sesame"), "Ann")).await;
     let mut ben = Client::connect(&chat);
-    ben.done(knock(json!("sesame"), "Ben")).await;
+    ben.done(join_with(json!("sesame"), "Ben")).await;
     host(&chat, "r")
         .ban(id(&ben, "r"), None, None)
         .await
         .unwrap();
     ben.event("removed").await;
     let mut dan = Client::connect(&chat);
-    dan.done(knock(json!("sesame"), "Dan")).await;
+    dan.done(join_with(json!("sesame"), "Dan")).await;
 
     let mut eve = Client::connect(&chat);
     assert_eq!(eve.refused(join("a b")).await, "bad_room");
     assert_eq!(eve.refused(join("elsewhere")).await, "room_not_found");
-    assert_eq!(ben.refused(knock(json!("wrong"), "Ann")).await, "banned");
     assert_eq!(
-        eve.refused(knock(Value::Null, "Ann")).await,
+        ben.refused(join_with(json!("wrong"), "Ann")).await,
+        "banned"
+    );
+    assert_eq!(
+        eve.refused(join_with(Value::Null, "Ann")).await,
         "password_required"
     );
     assert_eq!(
-        eve.refused(knock(json!("wrong"), "Ann")).await,
+        eve.refused(join_with(json!("wrong"), "Ann")).await,
         "wrong_password"
     );
     assert_eq!(
-        eve.refused(knock(json!("sesame"), "ann")).await,
+        eve.refused(join_with(json!("sesame"), "ann")).await,
         "nickname_taken"
     );
     assert_eq!(
-        eve.refused(knock(json!("sesame"), "Eve")).await,
+        eve.refused(join_with(json!("sesame"), "Eve")).await,
         "room_full"
     );
     assert_eq!(
-        ann.refused(knock(json!("wrong"), "Ben")).await,
+        ann.refused(join_with(json!("wrong"), "Ben")).await,
         "already_joined"
     );
     host(&chat, "r").close(None).await.unwrap();
     assert_eq!(
-        ben.refused(knock(json!("wrong"), "Ann")).await,
+        ben.refused(join_with(json!("wrong"), "Ann")).await,
         "room_expired"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_early_refusal_leaves_no_trace() {
+async fn a_refused_join_leaves_no_trace() {
     let chat = chat();
     room(&chat, "r", Create::default().password("sesame")).await;
     let mut eve = Client::connect(&chat);
@@ -145,7 +152,7 @@ async fn an_early_refusal_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_creator_and_whoever_was_let_in_need_no_password() {
+async fn the_creator_and_former_members_need_no_password() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     let created = ann
@@ -165,35 +172,35 @@ async fn the_creator_and_whoever_was_let_in_need_no_password() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_passwords_are_limited_and_then_the_right_one_too() {
+async fn after_too_many_wrong_passwords_even_the_right_one_must_wait() {
     let defaults = Limits::default();
     let chat = chat_with(|limits| {
         limits.passwords_per_room = defaults.passwords_per_room;
         limits.passwords_per_address = defaults.passwords_per_address;
     });
     room(&chat, "r", Create::default().password("sesame")).await;
-    let knock = |password: &str| json!({"type": "join", "room": "r", "password": password});
+    let join_with = |password: &str| json!({"type": "join", "room": "r", "password": password});
     let mut inside = Client::connect(&chat);
-    inside.done(knock("sesame")).await;
+    inside.done(join_with("sesame")).await;
     inside.done(json!({"type": "leave", "room": "r"})).await;
     let mut eve = Client::connect(&chat);
     for _ in 0..5 {
-        assert_eq!(eve.refused(knock("barley")).await, "wrong_password");
+        assert_eq!(eve.refused(join_with("barley")).await, "wrong_password");
     }
-    let limited = eve.ask(knock("sesame")).await;
+    let limited = eve.ask(join_with("sesame")).await;
     assert_eq!(limited["code"], "rate_limited");
     let wait = limited["retry_after_ms"].as_u64().unwrap();
-    // A right password is no try, and who was let in is not asked.
-    inside.done(knock("barley")).await;
+    // The right password is not an attempt, and a former member is not asked for one.
+    inside.done(join_with("barley")).await;
     pass(ms(wait - 1)).await;
-    let early = eve.ask(knock("sesame")).await;
+    let early = eve.ask(join_with("sesame")).await;
     assert_eq!(early["code"], "rate_limited");
     pass(ms(early["retry_after_ms"].as_u64().unwrap())).await;
-    eve.done(knock("sesame")).await;
+    eve.done(join_with("sesame")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_grows_with_every_try_and_no_new_identity_shortens_it() {
+async fn the_password_wait_grows_with_every_attempt_and_a_new_identity_does_not_shorten_it() {
     let defaults = Limits::default();
     let chat = chat_with(|limits| {
         limits.passwords_per_room = defaults.passwords_per_room;
@@ -202,58 +209,65 @@ async fn the_wait_grows_with_every_try_and_no_new_identity_shortens_it() {
     let locked = Create::default().password("sesame");
     room(&chat, "r", locked.clone()).await;
     room(&chat, "other", locked).await;
-    let knock =
+    let join_with =
         |room: &str, password: &str| json!({"type": "join", "room": room, "password": password});
     for _ in 0..5 {
         let mut eve = client_from(&chat, "192.0.2.1");
-        assert_eq!(eve.refused(knock("r", "wrong")).await, "wrong_password");
+        assert_eq!(eve.refused(join_with("r", "wrong")).await, "wrong_password");
     }
     let mut before = 0;
     for n in 0..100 {
         let mut eve = client_from(&chat, "192.0.2.1");
-        let limited = eve.ask(knock("r", "sesame")).await;
+        let limited = eve.ask(join_with("r", "sesame")).await;
         assert_eq!(limited["code"], "rate_limited");
         let wait = limited["retry_after_ms"].as_u64().unwrap();
         assert!(wait > before || wait == 900_000, "{n}: {before}, {limited}");
         before = wait;
     }
-    assert_eq!(before, 900_000, "the bound");
-    // One room's wait is not another's, nor another address's.
+    assert_eq!(before, 900_000, "the wait reaches its upper bound");
+    // The wait applies to one room and one address only.
     let mut eve = client_from(&chat, "192.0.2.1");
-    eve.done(knock("other", "sesame")).await;
+    eve.done(join_with("other", "sesame")).await;
     let mut ann = client_from(&chat, "192.0.2.2");
-    ann.done(knock("r", "sesame")).await;
+    ann.done(join_with("r", "sesame")).await;
     pass(ms(before)).await;
-    eve.done(knock("r", "sesame")).await;
+    eve.done(join_with("r", "sesame")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_passwords_of_one_address_are_limited_over_all_rooms() {
+async fn wrong_passwords_from_one_address_are_limited_across_all_rooms() {
     let defaults = Limits::default();
     let chat = chat_with(|limits| {
         limits.passwords_per_room = defaults.passwords_per_room;
         limits.passwords_per_address = defaults.passwords_per_address;
     });
-    let knock = |room: usize, password: &str| json!({"type": "join", "room": format!("r{room}"), "password": password});
+    let join_with = |room: usize, password: &str| {
+        json!({
+            "type": "join", "room": format!("r{room}"), "password": password,
+        })
+    };
     for n in 0..5 {
         let create = Create::default().password("sesame");
         room(&chat, &format!("r{n}"), create).await;
     }
     let mut eve = client_from(&chat, "2001:db8::1");
     for n in 0..20 {
-        assert_eq!(eve.refused(knock(n / 5, "wrong")).await, "wrong_password");
+        assert_eq!(
+            eve.refused(join_with(n / 5, "wrong")).await,
+            "wrong_password"
+        );
     }
-    // The same /64, and a room where nobody has tried yet.
+    // The same /64 is refused even in a room where no password has been tried yet.
     let mut other = client_from(&chat, "2001:db8::ffff");
-    assert_eq!(other.refused(knock(4, "sesame")).await, "rate_limited");
+    assert_eq!(other.refused(join_with(4, "sesame")).await, "rate_limited");
     let mut ann = client_from(&chat, "2001:db8:0:1::1");
-    ann.done(knock(4, "sesame")).await;
+    ann.done(join_with(4, "sesame")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn out_of_a_room_there_is_nothing_to_see_or_do() {
+async fn a_client_outside_a_room_can_neither_read_nor_act_in_it() {
     let chat = chat();
-    let closed = async |client: &mut Client, how: &str| {
+    let assert_outside = async |client: &mut Client, how: &str| {
         for command in ["send", "history", "members", "typing", "leave"] {
             let command = json!({"type": command, "room": "r", "text": "x", "active": true});
             assert_eq!(client.refused(command).await, "not_joined", "{how}");
@@ -270,27 +284,27 @@ async fn out_of_a_room_there_is_nothing_to_see_or_do() {
     let mut eve = Client::connect(&chat);
     eve.refused(json!({"type": "join", "room": "r", "password": "wrong"}))
         .await;
-    closed(&mut eve, "never in").await;
+    assert_outside(&mut eve, "never joined").await;
     eve.done(enter.clone()).await;
     eve.done(json!({"type": "leave", "room": "r"})).await;
-    closed(&mut eve, "left").await;
+    assert_outside(&mut eve, "left").await;
     eve.join("r").await;
     host(&chat, "r").kick(id(&eve, "r"), None).await.unwrap();
     eve.event("removed").await;
-    closed(&mut eve, "kicked").await;
+    assert_outside(&mut eve, "kicked").await;
     eve.join("r").await;
     host(&chat, "r")
         .ban(id(&eve, "r"), None, None)
         .await
         .unwrap();
     eve.event("removed").await;
-    closed(&mut eve, "banned").await;
+    assert_outside(&mut eve, "banned").await;
     pass(secs(61)).await;
-    closed(&mut ann, "expired").await;
+    assert_outside(&mut ann, "expired").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_is_not_listed_is_found_by_its_id_alone() {
+async fn an_unlisted_room_can_be_found_only_by_its_id() {
     let chat = builder().open_rooms(false).build();
     let mut ann = Client::connect(&chat);
     let secret = ann.done(json!({"type": "create"})).await["room"]["id"].clone();
@@ -302,7 +316,7 @@ async fn a_room_that_is_not_listed_is_found_by_its_id_alone() {
         each(rooms["rooms"].as_array().unwrap(), "title"),
         ["all may come"]
     );
-    // An id of the server's own is 120 random bits, and next to it there is nothing.
+    // An id that the server generates has 120 random bits, and a part of it finds nothing.
     let secret = secret.as_str().unwrap();
     assert_eq!(secret.len(), 20);
     assert_eq!(eve.refused(join(&secret[1..])).await, "room_not_found");
@@ -310,7 +324,7 @@ async fn a_room_that_is_not_listed_is_found_by_its_id_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_held_seat_in_a_full_room_survives_a_refresh() {
+async fn a_held_seat_in_a_full_room_survives_a_reconnect() {
     let chat = chat_with(|limits| limits.grace = secs(10));
     room(&chat, "r", Create::default().capacity(2)).await;
     let mut ann = Client::connect(&chat);
@@ -325,7 +339,7 @@ async fn a_held_seat_in_a_full_room_survives_a_refresh() {
     assert_eq!(ann.rejoin("r").await["you"], before["you"]);
     pass(secs(20)).await;
     assert_eq!(carl.refused(join("r")).await, "room_full");
-    // Once the grace is over the seat is anybody's.
+    // Once the grace period is over, anybody may take the seat.
     ann.end().cut();
     pass(secs(10)).await;
     carl.join("r").await;
@@ -335,7 +349,7 @@ async fn a_held_seat_in_a_full_room_survives_a_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_kicked_hears_nothing_more_and_may_come_back() {
+async fn a_kicked_member_receives_nothing_more_and_may_rejoin() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -366,7 +380,7 @@ async fn who_is_kicked_hears_nothing_more_and_may_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
+async fn a_banned_member_stays_out_until_the_ban_ends_or_is_lifted() {
     let chat = chat();
     let mut ben = member(&chat, "r", "Ben").await;
     let who = id(&ben, "r");
@@ -384,7 +398,8 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
         (&refusal["code"], &refusal["retry_after_ms"]),
         (&json!("banned"), &json!(60_000))
     );
-    // With its token, in the same second, on another connection, it is the same; without, it is somebody else.
+    // With the token, another connection in the same second is the same member; without it, the
+    // connection is a stranger.
     ben.reconnect(&chat);
     ben.hello().await;
     assert_eq!(ben.refused(join("r")).await, "banned");
@@ -410,7 +425,7 @@ async fn who_is_banned_stays_out_until_it_ends_or_is_lifted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ban_ends_every_connection_of_the_member_and_its_seat() {
+async fn a_ban_removes_every_connection_of_the_member_and_frees_the_seat() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -431,7 +446,7 @@ async fn a_ban_ends_every_connection_of_the_member_and_its_seat() {
         assert!(only(&heard, "message").is_empty());
         assert_eq!(client.refused(join("r")).await, "banned");
     }
-    // Who is away, or was never here, is banned all the same.
+    // A member who has left can be banned too.
     let mut carl = member(&chat, "r", "Carl").await;
     let who = id(&carl, "r");
     carl.done(json!({"type": "leave", "room": "r"})).await;

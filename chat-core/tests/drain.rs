@@ -1,4 +1,4 @@
-//! Going away.
+//! Draining: how an engine shuts down without losing messages.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::*;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
-async fn everybody_is_told_and_the_engine_knows_when_all_have_gone() {
+async fn a_drain_notifies_every_client_and_ends_when_all_have_gone() {
     let chat = Arc::new(chat());
     let mut clients = Vec::new();
     for n in 0..20 {
@@ -27,14 +27,17 @@ async fn everybody_is_told_and_the_engine_knows_when_all_have_gone() {
         assert_eq!(client.ended().await.code, CloseCode::GOING_AWAY);
         assert_eq!(client.closed(), Some(1001));
     }
-    assert!(waits.len() > 10, "all come back at once: {waits:?}");
+    assert!(
+        waits.len() > 10,
+        "the reconnects are not spread out: {waits:?}"
+    );
     drain.await.unwrap();
     assert_eq!(chat.stats().connections, 0);
     assert!(matches!(chat.admit(None), Err(AdmitError::Draining)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_is_heard_before_the_end() {
+async fn acknowledged_messages_are_delivered_before_a_drain_ends() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -53,13 +56,13 @@ async fn what_was_acknowledged_is_heard_before_the_end() {
     let said = only(&heard.1, "message").len();
     assert!(
         only(&heard.0, "sent").len() <= said,
-        "acknowledged and not delivered"
+        "a message was acknowledged but not delivered"
     );
     assert_eq!(heard.0.last().unwrap()["type"], "closing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_holds_it_up_for_the_write_deadline_only() {
+async fn a_peer_that_reads_nothing_delays_a_drain_only_until_the_write_deadline() {
     let chat = chat();
     let mut slow = Client::connect_with(&chat, 0, Ledger::default());
     slow.join("r").await;
@@ -70,9 +73,10 @@ async fn a_peer_that_takes_nothing_holds_it_up_for_the_write_deadline_only() {
     assert!(took <= secs(21), "{took:?}");
 }
 
-/// Several threads, and no time but theirs: how often the one moment is met that matters is chance, that nothing is lost is not.
+/// Runs on several threads in real time. How often a run meets the critical moment is a matter of
+/// chance; that nothing is lost is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_gone_before_it_has_what_another_thread_acknowledges() {
+async fn every_client_receives_what_another_thread_acknowledges_during_a_drain() {
     for _ in 0..200 {
         let chat = chat();
         let mut clients = Vec::new();
@@ -107,7 +111,7 @@ async fn nobody_is_gone_before_it_has_what_another_thread_acknowledges() {
         let heard = told.iter().map(|(_, seq)| *seq).min();
         assert!(
             heard >= acknowledged,
-            "acknowledged and not delivered: {told:?}"
+            "a message was acknowledged but not delivered: {told:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How rooms end.
+//! How rooms end: by expiry, by the host, or by being empty.
 
 mod common;
 
@@ -11,14 +11,14 @@ fn join(room: &str) -> Value {
     json!({"type": "join", "room": room})
 }
 
-fn short() -> Create {
+fn short_lived() -> Create {
     Create::default().ttl(secs(30))
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_hear_all_that_was_said_and_then_that_it_is_over() {
+async fn members_receive_every_message_and_then_the_end_of_the_room() {
     let chat = chat();
-    room(&chat, "r", short()).await;
+    room(&chat, "r", short_lived()).await;
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = Client::connect_with(&chat, 0, chat_memory::Ledger::default());
     assert_eq!(ben.join("r").await["room"]["expires_at"], START + 30_000);
@@ -36,7 +36,7 @@ async fn members_hear_all_that_was_said_and_then_that_it_is_over() {
         assert_eq!(ben.event("message").await["text"], n.to_string());
     }
     assert_eq!(ben.event("removed").await["reason"], "expired");
-    // The connection and its other rooms live on.
+    // The connection stays open and can join other rooms.
     ben.join("other").await;
     ben.say("other", "here").await;
     let send = json!({"type": "send", "room": "r", "text": "x"});
@@ -44,9 +44,9 @@ async fn members_hear_all_that_was_said_and_then_that_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_id_is_expired_for_a_while_and_then_unknown() {
+async fn the_id_of_an_ended_room_is_refused_for_a_while_and_then_free() {
     let chat = chat_with(|limits| limits.ended_for = secs(100));
-    room(&chat, "r", short()).await;
+    room(&chat, "r", short_lived()).await;
     let mut ann = Client::connect(&chat);
     let first = ann.join("r").await["epoch"].clone();
     pass(secs(30)).await;
@@ -63,9 +63,9 @@ async fn its_id_is_expired_for_a_while_and_then_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_of_the_life_before_is_not_recovered() {
+async fn a_position_from_before_the_room_ended_is_not_recovered_after_it_is_made_again() {
     let chat = chat_with(|limits| limits.ended_for = secs(1));
-    room(&chat, "r", short()).await;
+    room(&chat, "r", short_lived()).await;
     let mut ann = member(&chat, "r", "Ann").await;
     ann.say("r", "in the first life").await;
     pass(secs(40)).await;
@@ -81,10 +81,10 @@ async fn a_position_of_the_life_before_is_not_recovered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_memory_of_ended_rooms_is_bounded() {
+async fn the_number_of_remembered_ended_rooms_is_bounded() {
     let chat = chat_with(|limits| limits.ended_rooms = 10);
     for n in 0..20 {
-        room(&chat, &format!("r{n}"), short()).await;
+        room(&chat, &format!("r{n}"), short_lived()).await;
         pass(ms(1)).await;
     }
     pass(secs(31)).await;
@@ -99,7 +99,7 @@ async fn the_memory_of_ended_rooms_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_host_closes_a_room() {
+async fn the_host_can_close_a_room() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.say("r", "last words").await;
@@ -116,7 +116,7 @@ async fn the_host_closes_a_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
+async fn an_empty_room_without_a_ttl_is_forgotten_and_its_id_becomes_free() {
     let chat = chat_with(|limits| limits.room_idle = secs(60));
     room(&chat, "r", Create::default().ttl(ms(0))).await;
     let mut ann = Client::connect(&chat);
@@ -129,7 +129,7 @@ async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
     pass(secs(2)).await;
     assert_eq!(chat.stats().rooms, 0);
     assert_ne!(ann.join("r").await["epoch"], first);
-    // What the host made stays.
+    // A room that the host ensured is kept even when it is empty.
     let kept = chat.ensure_room("kept").await.unwrap();
     kept.announce("hello").await.unwrap();
     pass(secs(6000)).await;
@@ -137,10 +137,10 @@ async fn an_empty_room_without_an_end_is_forgotten_and_its_id_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_racing_the_end_is_acknowledged_and_heard_or_neither() {
+async fn a_send_that_races_the_end_of_its_room_is_acknowledged_and_delivered_or_neither() {
     for early in 0..4 {
         let chat = chat();
-        room(&chat, "r", short()).await;
+        room(&chat, "r", short_lived()).await;
         let mut ann = member(&chat, "r", "Ann").await;
         let mut ben = member(&chat, "r", "Ben").await;
         pass(ms(30_000 - early)).await;

@@ -1,4 +1,4 @@
-//! Who makes a flood, and who is next to it. Turns and bytes are counted, not time.
+//! Floods and how little they affect others. The tests count turns and bytes instead of time.
 
 mod common;
 
@@ -7,32 +7,35 @@ use chat_memory::{Client, ClientEnd, Ledger, Received, pair};
 use common::*;
 use serde_json::{Value, json};
 
-/// A client that asks for no checks.
-fn raw(chat: &Chat, room: &str) -> ClientEnd {
+/// A client whose events are not checked.
+fn unchecked_client(chat: &Chat, room: &str) -> ClientEnd {
     let (server, end) = pair(usize::MAX);
     tokio::spawn(chat.admit(None).unwrap().serve(server));
     end.send(format!(r#"{{"type":"join","room":"{room}"}}"#));
     end
 }
 
-/// Runs a test as one task among others: that of the runtime itself has its turn after 61 of theirs.
-async fn among_others(test: impl Future<Output = ()> + Send + 'static) {
+/// Runs a test as a spawned task. The main task of the runtime gets its turn only after 61 turns of
+/// spawned tasks.
+async fn run_as_a_spawned_task(test: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(test).await.unwrap();
 }
 
-/// Commands that one connection gets through in one turn of its task.
+/// The number of commands that one connection runs in one turn of its task.
 const TURN: u64 = 128;
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
-    among_others(async {
+async fn a_flood_elsewhere_delays_a_quiet_room_by_a_few_turns_only() {
+    run_as_a_spawned_task(async {
         const FLOODERS: u64 = 4;
         const EACH: u64 = 4000;
         let chat = chat();
         let mut ann = member(&chat, "quiet", "Ann").await;
         let mut ben = member(&chat, "quiet", "Ben").await;
         ann.rest().await;
-        let flooders: Vec<ClientEnd> = (0..FLOODERS).map(|_| raw(&chat, "busy")).collect();
+        let flooders: Vec<ClientEnd> = (0..FLOODERS)
+            .map(|_| unchecked_client(&chat, "busy"))
+            .collect();
         chat.ensure_room("busy").await.unwrap();
         for _ in 0..EACH {
             for flooder in &flooders {
@@ -45,23 +48,23 @@ async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
             ann.say("quiet", &n.to_string()).await;
             ben.event("message").await;
             last = host(&chat, "busy").announce("and now?").await.unwrap();
-            // To be heard, to be delivered, and one for each wake between.
+            // One turn to receive the message, one to deliver it, and one for each wake in between.
             assert!(
                 last - before <= FLOODERS * TURN * 5,
-                "{} messages of the flood went before one of the quiet room",
+                "{} messages of the flood came before one of the quiet room",
                 last - before
             );
         }
         assert!(
             last < FLOODERS * EACH,
-            "the flood was over before it was looked at"
+            "the flood was over before the measurement was"
         );
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
+async fn a_member_of_a_busy_and_a_quiet_room_waits_for_one_batch_of_the_busy_one() {
     let chat = chat_with(|limits| {
         limits.log_events = 10_000;
         limits.log_bytes = 10 << 20;
@@ -92,37 +95,44 @@ async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
         .position(|event| event["room"] == "quiet")
         .unwrap();
     assert!(bytes(&heard) > 1 << 20);
-    // What was in the socket, and a batch of 16 KiB.
+    // The data that was already in the socket, and one batch of 16 KiB.
     let before = bytes(&heard[..at]);
-    assert!(before < 33 * 1024, "{before} bytes of the busy room first");
+    assert!(
+        before < 33 * 1024,
+        "{before} bytes of the busy room came first"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pump_of_history_delays_nobody() {
-    among_others(async {
-    let chat = chat();
-    let mut ann = member(&chat, "r", "Ann").await;
-    for _ in 0..200 {
-        ann.say("r", &"x".repeat(1000)).await;
-    }
-    ann.rest().await;
-    let pump = raw(&chat, "r");
-    pass(ms(1)).await;
-    while pump.try_recv().is_some() {}
-    let page = json!({"type": "history", "room": "r", "limit": (1u64 << 53) - 1});
-    for _ in 0..500 {
-        pump.send(page.to_string());
-    }
-    let pages = || {
-        let taken = std::iter::from_fn(|| pump.try_recv());
-        let is_page = |event: &Received| matches!(event, Received::Text(json) if json.starts_with(br#"{"type":"history""#));
-        taken.filter(is_page).count()
-    };
-    ann.say("r", "meanwhile").await;
-    // A page fills the outbox, and a full outbox ends the turn.
-    let served = pages();
-    assert!(served <= 5, "{served} pages went before one word");
-    pass(ms(10)).await;
-    assert_eq!(served + pages(), 500);
-    }).await;
+async fn a_client_that_requests_many_history_pages_delays_nobody_else() {
+    run_as_a_spawned_task(async {
+        let chat = chat();
+        let mut ann = member(&chat, "r", "Ann").await;
+        for _ in 0..200 {
+            ann.say("r", &"x".repeat(1000)).await;
+        }
+        ann.rest().await;
+        let pump = unchecked_client(&chat, "r");
+        pass(ms(1)).await;
+        while pump.try_recv().is_some() {}
+        let page = json!({"type": "history", "room": "r", "limit": (1u64 << 53) - 1});
+        for _ in 0..500 {
+            pump.send(page.to_string());
+        }
+        let pages = || {
+            let taken = std::iter::from_fn(|| pump.try_recv());
+            let is_page = |event: &Received| {
+                let prefix = br#"{"type":"history""#;
+                matches!(event, Received::Text(json) if json.starts_with(prefix))
+            };
+            taken.filter(is_page).count()
+        };
+        ann.say("r", "meanwhile").await;
+        // A page fills the outbox, and a full outbox ends the turn.
+        let served = pages();
+        assert!(served <= 5, "{served} pages were served before one message");
+        pass(ms(10)).await;
+        assert_eq!(served + pages(), 500);
+    })
+    .await;
 }

@@ -1,5 +1,6 @@
-//! Commands of any bytes, and of JSON that is nearly right, against what the protocol says of each: which fields it has, of
-//! which type, within which bounds, and which answers it may get. See `docs/FUZZING.md`.
+//! Sends arbitrary bytes and almost valid JSON, and checks every answer against the protocol: which
+//! fields a command has, their types and bounds, and which answers it may get.
+//! See `docs/FUZZING.md`.
 
 mod common;
 
@@ -13,7 +14,7 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// One message of any bytes, first on a connection and again later.
+/// One message of arbitrary bytes, sent first on a connection and again later.
 #[test]
 fn any_bytes() {
     let converse = |text: &[u8]| {
@@ -23,7 +24,7 @@ fn any_bytes() {
     inputs(2000, 40).for_each(|text| converse(&text));
 }
 
-/// Some commands in a row, of fields that fit and fields that do not.
+/// A sequence of commands with valid and invalid fields.
 #[test]
 fn commands() {
     let play = |choices: &[u8]| {
@@ -36,7 +37,7 @@ fn commands() {
     inputs(1500, 300).for_each(|choices| play(&choices));
 }
 
-/// Sends messages one by one and holds every answer against what is documented.
+/// Sends messages one by one and checks every answer against the documentation.
 fn converse(messages: impl IntoIterator<Item = Vec<u8>>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -48,7 +49,7 @@ fn converse(messages: impl IntoIterator<Item = Vec<u8>>) {
         room(&chat, "r", Create::default()).await;
         let (server, end) = pair(usize::MAX);
         let served = tokio::spawn(chat.admit(None).unwrap().serve(server));
-        let mut line = Line {
+        let mut line = Conversation {
             end,
             greeted: false,
             row: 0,
@@ -58,27 +59,28 @@ fn converse(messages: impl IntoIterator<Item = Vec<u8>>) {
                 break;
             }
         }
-        if line.row < ROW {
-            // Whatever came before, who goes on in good order is served.
+        if line.row < MAX_MALFORMED {
+            // Whatever came before, a valid command is served.
             assert!(line.exchange(PING).await);
             assert_eq!(line.row, 0);
             line.end.close();
         }
-        served.await.expect("no panic");
+        served.await.expect("the connection must not panic");
         assert_eq!(chat.stats().connections, 0);
     });
 }
 
-/// A connection, and how it stands by the protocol.
-struct Line {
+/// A connection and its state according to the protocol.
+struct Conversation {
     end: ClientEnd,
     greeted: bool,
-    /// Malformed commands in a row.
+    /// The number of malformed commands in a row so far.
     row: usize,
 }
 
-impl Line {
-    /// Sends one message and checks all that comes back. False once the connection is closed.
+impl Conversation {
+    /// Sends one message and checks everything that comes back. Returns false once the connection
+    /// is closed.
     async fn exchange(&mut self, message: &[u8]) -> bool {
         let shown: String = String::from_utf8_lossy(message).chars().take(400).collect();
         self.end.send(message.to_vec());
@@ -112,19 +114,20 @@ impl Line {
         }
         assert_eq!(
             close,
-            (self.row >= ROW).then_some(1008),
-            "{shown}: a row of {}",
+            (self.row >= MAX_MALFORMED).then_some(1008),
+            "{shown}: {} malformed commands in a row",
             self.row
         );
         close.is_none()
     }
 
-    /// What comes until nothing more does, without what rooms tell, and the close code.
+    /// Everything that arrives until nothing more does, without the events of rooms, and the close
+    /// code.
     async fn replies(&self) -> (Vec<Value>, Option<u16>) {
         pass(ms(1)).await;
         let (mut replies, mut close) = (Vec::new(), None);
         while let Some(received) = self.end.try_recv() {
-            assert_eq!(close, None, "after the close: {received:?}");
+            assert_eq!(close, None, "received after the close: {received:?}");
             match received {
                 Received::Text(text) => replies.push(serde_json::from_slice(&text).unwrap()),
                 Received::Close(code) => close = Some(code),
@@ -138,12 +141,12 @@ impl Line {
     }
 }
 
-/// What the protocol says of one message.
+/// What the protocol says about one message.
 struct Rules {
-    /// The type, if it is one of a command.
+    /// The type, if it is that of a command.
     kind: Option<String>,
     id: Option<u64>,
-    /// With what it is to be refused, as it breaks a rule of its form.
+    /// The codes that the message may be refused with because of its form.
     faults: Vec<&'static str>,
     fields: Fields,
 }
@@ -270,7 +273,7 @@ impl Rules {
         }
     }
 
-    /// Whether this is an answer to such a command.
+    /// Checks that the reply is a permitted answer to the message.
     fn check(&self, reply: &Value, shown: &str) {
         assert_eq!(
             reply.get("id").and_then(Value::as_u64),
@@ -299,7 +302,7 @@ impl Rules {
                 assert_eq!(reply["type"], *success, "{shown}");
                 self.check_success(reply, shown);
             }
-            // Which cursors there are only the server knows.
+            // Only the server knows which cursors are valid.
             Some("bad_command") if self.fields.get("cursor").is_some() => {}
             Some(code) => assert!(
                 self.faults.contains(&code) || refusals.contains(&code),
@@ -308,14 +311,15 @@ impl Rules {
             ),
         }
         if code == Some("room_not_found") {
-            // Only a join that must not make its room finds none.
+            // Only a join that must not make its room may fail to find it.
             let must_exist = self.fields.value("create") == Some(Value::Bool(false));
             assert!(
                 must_exist || self.fields.get("password").is_some(),
                 "{shown}"
             );
         }
-        // What is wrong in form is wrong in every state of the room, though another refusal may come first.
+        // An invalid form is invalid in every state of the room, although another refusal may come
+        // first.
         let form = ["bad_json", "bad_command", "bad_room"];
         if self
             .faults
@@ -362,7 +366,8 @@ impl Rules {
     }
 }
 
-/// The fields of a message. Of several with one name the last counts; null is the same as absent.
+/// The fields of a message. If a name occurs more than once, the last one counts; null is the same
+/// as absent.
 #[derive(Default)]
 struct Fields(BTreeMap<String, Box<RawValue>>);
 
@@ -372,7 +377,7 @@ impl Fields {
         (raw.get() != "null").then_some(raw)
     }
 
-    /// None for JSON that no value stands for, such as half of a surrogate pair.
+    /// None for JSON that has no value, such as half of a surrogate pair.
     fn value(&self, name: &str) -> Option<Value> {
         match self.get(name) {
             Some(raw) => serde_json::from_str(raw.get()).ok(),
@@ -388,11 +393,11 @@ impl Fields {
         }
     }
 
-    fn whole(&self, name: &str, least: u64) -> Result<Option<u64>, ()> {
+    fn whole(&self, name: &str, min: u64) -> Result<Option<u64>, ()> {
         match self.value(name).ok_or(())? {
             Value::Null => Ok(None),
             value => match value.as_u64() {
-                Some(n) if (least..1 << 53).contains(&n) => Ok(Some(n)),
+                Some(n) if (min..1 << 53).contains(&n) => Ok(Some(n)),
                 _ => Err(()),
             },
         }
@@ -417,7 +422,7 @@ fn is_room(id: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c))
 }
 
-/// Controls of direction and of no width.
+/// Whether the character controls the text direction or has no width.
 fn is_invisible_control(c: char) -> bool {
     matches!(c, '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
         || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}')
@@ -431,7 +436,8 @@ fn depth(json: &Value) -> usize {
     }
 }
 
-/// A command's fields, its answer, and what else it may be refused with than for its form.
+/// A command: its type, its fields, its answer, and the codes of refusals that do not depend on its
+/// form.
 type Spec = (
     &'static str,
     &'static [(&'static str, &'static str)],
@@ -505,7 +511,7 @@ const COMMANDS: &[Spec] = &[
             ("data", "data?"),
         ],
         "sent",
-        // A text of invisible characters.
+        // `empty_text` is for a text of invisible characters only.
         &["not_joined", "empty_text"],
     ),
     (
@@ -535,12 +541,12 @@ const COMMANDS: &[Spec] = &[
     ("ping", &[], "pong", &[]),
 ];
 
-/// A command as JSON, mostly near to one that is right.
+/// A command as JSON, mostly valid or almost valid.
 fn command(chance: &mut Chance) -> Vec<u8> {
     let (kind, rules, ..) = COMMANDS.choose(chance).unwrap();
     let mut fields = vec![("type", format!("\"{kind}\""))];
     if chance.random_bool(0.1) {
-        fields[0].1 = odd(chance);
+        fields[0].1 = odd_value(chance);
     }
     if chance.random_bool(0.7) {
         let id = [
@@ -562,13 +568,13 @@ fn command(chance: &mut Chance) -> Vec<u8> {
         match chance.random_range(0..16) {
             0..6 if optional => continue,
             0 => continue,
-            1 => fields.push((name, odd(chance))),
+            1 => fields.push((name, odd_value(chance))),
             _ => {}
         }
-        fields.push((name, near(rule, chance)));
+        fields.push((name, value_near_bounds(rule, chance)));
     }
     if chance.random_bool(0.1) {
-        fields.push(("unknown", odd(chance)));
+        fields.push(("unknown", odd_value(chance)));
     }
     if chance.random_bool(0.2) {
         let n = chance.random_range(0..fields.len());
@@ -590,8 +596,8 @@ fn command(chance: &mut Chance) -> Vec<u8> {
     text
 }
 
-/// A value around the bounds of a field.
-fn near(rule: &str, chance: &mut Chance) -> String {
+/// A value at or near the bounds of a field.
+fn value_near_bounds(rule: &str, chance: &mut Chance) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let mut of = |values: &[&str]| (*values.choose(chance).unwrap()).to_owned();
     match rule {
@@ -628,7 +634,7 @@ fn near(rule: &str, chance: &mut Chance) -> String {
                 data => data.to_owned(),
             }
         }
-        // Hashing one takes longer than all else.
+        // Hashing a password takes longer than everything else, so none is sent here.
         "password" => match of(&["", "", "", "257"]).as_str() {
             "257" => quoted(&"x".repeat(257)),
             password => quoted(password),
@@ -662,8 +668,8 @@ fn near(rule: &str, chance: &mut Chance) -> String {
     }
 }
 
-/// JSON of a type that hardly any field has.
-fn odd(chance: &mut Chance) -> String {
+/// JSON of a type that fits hardly any field.
+fn odd_value(chance: &mut Chance) -> String {
     let odd = [
         "null",
         "true",
@@ -686,7 +692,7 @@ fn odd(chance: &mut Chance) -> String {
     (*odd.choose(chance).unwrap()).to_owned()
 }
 
-/// Malformed commands in a row that close a connection.
-const ROW: usize = 10;
+/// The number of malformed commands in a row that closes a connection.
+const MAX_MALFORMED: usize = 10;
 const HELLO: &[u8] = br#"{"type":"hello"}"#;
 const PING: &[u8] = br#"{"type":"ping","id":1}"#;

@@ -1,5 +1,5 @@
-//! Worlds whose every decision is an input byte: a fuzzer looks for one in which a promise is broken.
-//! See `docs/FUZZING.md`.
+//! Worlds in which an input byte makes every decision. A fuzzer looks for a world that breaks a
+//! guarantee. See `docs/FUZZING.md`.
 
 use chat_memory::{World, inputs};
 

@@ -1,4 +1,4 @@
-//! Reading back.
+//! Reading the history of a room, page by page.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn seqs(page: &Value) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_while_talking_hold_everything_once() {
+async fn pages_read_during_a_conversation_hold_every_message_once() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -40,7 +40,7 @@ async fn pages_while_talking_hold_everything_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_and_edges() {
+async fn a_page_keeps_to_its_limit_and_to_the_retained_messages() {
     let chat = chat_with(|limits| limits.log_events = 300);
     let mut ann = member(&chat, "r", "Ann").await;
     let empty = ann.done(page(Value::Null, Value::Null)).await;
@@ -48,7 +48,7 @@ async fn limits_and_edges() {
     for n in 0..400 {
         ann.say("r", &n.to_string()).await;
     }
-    // 101 to 400 are retained.
+    // Messages 101 to 400 are retained.
     let told = [
         (Value::Null, Value::Null, 351..=400, true),
         (Value::Null, json!(1), 400..=400, true),
@@ -81,7 +81,7 @@ async fn limits_and_edges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_whole_events_and_needs_a_join() {
+async fn a_page_holds_complete_events_and_requires_membership() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let data = json!({"n": [1, 2.50, null, "\u{10FFFD}"]});
@@ -110,7 +110,7 @@ async fn a_page_is_whole_events_and_needs_a_join() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_is_passed_on_to_the_byte() {
+async fn data_is_delivered_byte_for_byte() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.rest().await;

@@ -10,12 +10,12 @@ fn keyed(room: &str, text: &str, key: &str) -> Value {
     json!({"type": "send", "room": room, "text": text, "key": key})
 }
 
-fn place(sent: &Value) -> (&Value, &Value) {
+fn position(sent: &Value) -> (&Value, &Value) {
     (&sent["seq"], &sent["at"])
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_key_is_answered_with_the_first_place() {
+async fn a_repeated_key_is_answered_with_the_first_position() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -25,17 +25,17 @@ async fn the_same_key_is_answered_with_the_first_place() {
         (&json!(1), &json!("k"), &json!("r"))
     );
     pass(secs(5)).await;
-    // With another text, too: the key counts.
+    // Only the key counts, even if the text differs.
     for text in ["once", "twice"] {
         let again = ann.done(keyed("r", text, "k")).await;
-        assert_eq!(place(&again), place(&first));
+        assert_eq!(position(&again), position(&first));
     }
     assert_eq!(each(&only(&ben.rest().await, "message"), "text"), ["once"]);
     assert_eq!(ann.say("r", "next").await, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_others_and_of_other_rooms_are_others() {
+async fn keys_are_exact_and_belong_to_one_member_in_one_room() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.join("other").await;
@@ -51,11 +51,11 @@ async fn keys_of_others_and_of_other_rooms_are_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_reconnect_the_key_still_counts() {
+async fn a_key_is_still_known_after_a_reconnect() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let first = ann.done(keyed("r", "once", "k")).await;
-    // Within the grace, and long after it.
+    // Within the grace period, and long after it.
     for away in [1, 60] {
         ann.end().cut();
         pass(secs(away)).await;
@@ -63,8 +63,8 @@ async fn after_a_reconnect_the_key_still_counts() {
         ann.hello().await;
         ann.rejoin("r").await;
         assert_eq!(
-            place(&ann.done(keyed("r", "once", "k")).await),
-            place(&first)
+            position(&ann.done(keyed("r", "once", "k")).await),
+            position(&first)
         );
     }
     let page = ann.done(json!({"type": "history", "room": "r"})).await;
@@ -72,7 +72,7 @@ async fn after_a_reconnect_the_key_still_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_racing_itself_over_two_connections_is_one_message() {
+async fn a_key_sent_at_once_over_two_connections_makes_one_message() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();
@@ -110,7 +110,7 @@ async fn a_key_is_remembered_exactly_as_long_as_its_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_send_does_not_use_its_key() {
+async fn a_refused_send_does_not_use_up_its_key() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     assert_eq!(ann.refused(keyed("r", " ", "k")).await, "empty_text");

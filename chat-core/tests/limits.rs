@@ -1,4 +1,4 @@
-//! How much one may do.
+//! Limits on what a client, an address or an identity may do.
 
 mod common;
 
@@ -32,12 +32,12 @@ async fn too_many_commands_are_refused_with_the_time_to_wait() {
     assert_eq!(ann.refused(ping()).await, "rate_limited");
     pass(ms(1)).await;
     ann.done(ping()).await;
-    // Others have their own.
+    // Every other client has its own quota.
     Client::connect(&chat).done(ping()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_more_work_costs_more() {
+async fn commands_that_make_more_work_use_up_more_of_the_quota() {
     let chat = chat_with(|limits| {
         limits.commands = Quota {
             burst: 10,
@@ -62,7 +62,7 @@ async fn what_makes_more_work_costs_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whichever_limit_it_is_that_somebody_runs_against() {
+async fn refusals_by_any_rate_limit_count_together() {
     let chat = chat_with(|limits| limits.rooms_per_identity = Quota::per(1, secs(3600)));
     let (mut ann, mut ben) = (Client::connect(&chat), Client::connect(&chat));
     ann.done(json!({"type": "create"})).await;
@@ -81,7 +81,7 @@ async fn whichever_limit_it_is_that_somebody_runs_against() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_on_and_on_is_dropped() {
+async fn a_client_that_keeps_exceeding_its_rate_is_disconnected() {
     let chat = chat_with(|limits| {
         limits.commands = Quota {
             burst: 5,
@@ -98,7 +98,7 @@ async fn who_goes_on_and_on_is_dropped() {
         (5, 100)
     );
     assert_eq!(ann.closed(), Some(4004));
-    // One that waits in between is not.
+    // A client that waits in between is not disconnected.
     let mut ben = Client::connect(&chat);
     for _ in 0..10 {
         for _ in 0..50 {
@@ -111,7 +111,7 @@ async fn who_goes_on_and_on_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_send_is_not_said_and_its_key_may_be_used_again() {
+async fn a_rate_limited_send_is_not_delivered_and_its_key_may_be_used_again() {
     let chat = chat_with(|limits| {
         limits.commands = Quota {
             burst: 6,
@@ -119,7 +119,11 @@ async fn a_refused_send_is_not_said_and_its_key_may_be_used_again() {
         }
     });
     let mut ann = member(&chat, "r", "Ann").await;
-    let send = |n: u32| json!({"type": "send", "room": "r", "text": format!("{n}"), "key": format!("{n}")});
+    let send = |n: u32| {
+        json!({
+            "type": "send", "room": "r", "text": format!("{n}"), "key": format!("{n}"),
+        })
+    };
     ann.done(send(1)).await;
     assert_eq!(ann.refused(send(2)).await, "rate_limited");
     pass(ms(100)).await;
@@ -128,7 +132,7 @@ async fn a_refused_send_is_not_said_and_its_key_may_be_used_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rooms_of_one_connection() {
+async fn the_rooms_of_one_connection_are_limited() {
     let chat = chat_with(|limits| limits.rooms_per_connection = 3);
     let mut ann = Client::connect(&chat);
     let join = |n: u32| json!({"type": "join", "room": format!("r{n}")});
@@ -145,7 +149,7 @@ async fn rooms_of_one_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rooms_made_by_one_identity_and_rooms_of_all() {
+async fn rooms_are_limited_per_identity_and_in_total() {
     let chat = chat_with(|limits| {
         limits.rooms_per_identity = Quota::per(2, secs(60));
         limits.rooms = 3;
@@ -159,7 +163,7 @@ async fn rooms_made_by_one_identity_and_rooms_of_all() {
         ann.refused(json!({"type": "join", "room": "open2"})).await,
         "rate_limited"
     );
-    // Joining what exists makes no room.
+    // Joining a room that exists makes no room.
     let mut ben = Client::connect(&chat);
     ben.join("open").await;
     ben.done(create.clone()).await;
@@ -168,7 +172,7 @@ async fn rooms_made_by_one_identity_and_rooms_of_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rooms_made_from_one_address_whoever_asks() {
+async fn rooms_made_from_one_address_are_limited_across_identities() {
     let limits = Limits::default().rooms_per_address(Quota::per(50, secs(3600)));
     let chat = builder().limits(limits).build();
     let create = json!({"type": "create"});
@@ -190,10 +194,10 @@ async fn rooms_made_from_one_address_whoever_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_from_one_address_and_those_who_come_back() {
+async fn new_identities_per_address_are_limited_and_returning_ones_are_not() {
     let chat = builder().limits(Limits::default()).build();
     let hello = json!({"type": "hello"});
-    // Two hundred people behind one address.
+    // Two hundred users share one address.
     for _ in 0..200 {
         let mut ann = client_from(&chat, "192.0.2.1");
         ann.done(hello.clone()).await;
@@ -212,7 +216,7 @@ async fn newcomers_from_one_address_and_those_who_come_back() {
         }
     }
     assert_eq!(refused, 2500 + 201 - 2000);
-    // A token is no newcomer, and another address has its own.
+    // A client with a token is not new, and another address has its own quota.
     let mut back = client_from(&chat, "192.0.2.1");
     back.done(json!({"type": "hello", "token": known.token()}))
         .await;
@@ -220,7 +224,7 @@ async fn newcomers_from_one_address_and_those_who_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_of_all_and_of_one_address() {
+async fn connections_are_limited_in_total_and_per_address() {
     let limits = Limits::default().connections(3).connections_per_address(2);
     let chat = builder().limits(limits).build();
     let [one, other] = ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"].map(|addr| addr.parse().ok());
@@ -229,7 +233,7 @@ async fn connections_of_all_and_of_one_address() {
     let second = chat.admit(other).unwrap();
     assert!(
         matches!(chat.admit(one), Err(AdmitError::Address)),
-        "a /64 is one address"
+        "a /64 must count as one address"
     );
     let third = chat.admit(next_door).unwrap();
     assert!(matches!(chat.admit(next_door), Err(AdmitError::Full)));

@@ -1,4 +1,4 @@
-//! What members are called: no two alike, and nobody without a name.
+//! Nicknames: no two in a room look alike, and every member has one.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn named(nickname: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn taken_is_what_looks_alike() {
+async fn a_nickname_that_looks_like_a_taken_one_is_refused() {
     let chat = chat();
     let _ann = member(&chat, "r", "paypal").await;
     let mut eve = Client::connect(&chat);
@@ -28,7 +28,7 @@ async fn taken_is_what_looks_alike() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nickname_is_free_elsewhere_and_after_it_is_given_up() {
+async fn a_nickname_is_free_in_other_rooms_and_once_it_is_given_up() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut other = Client::connect(&chat);
@@ -46,14 +46,14 @@ async fn a_nickname_is_free_elsewhere_and_after_it_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nickname_is_held_through_the_grace() {
+async fn a_nickname_is_held_during_the_grace_period() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut eve = Client::connect(&chat);
     ann.end().cut();
     pass(ms(9_900)).await;
     assert_eq!(eve.refused(named("ann")).await, "nickname_taken");
-    // Its owner may have it, without saying it again.
+    // The owner of the nickname gets it back without giving it again.
     ann.reconnect(&chat);
     ann.hello().await;
     assert_eq!(ann.rejoin("r").await["you"]["nickname"], "Ann");
@@ -63,7 +63,7 @@ async fn a_nickname_is_held_through_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn for_all_rooms_it_changes_in_all_or_in_none() {
+async fn a_nickname_changes_in_all_rooms_or_in_none() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     for room in ["a", "b", "c"] {
@@ -99,7 +99,7 @@ async fn for_all_rooms_it_changes_in_all_or_in_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_one_room_only_that_one_changes() {
+async fn a_nickname_can_be_changed_in_one_room_only() {
     let chat = chat();
     let mut ann = member(&chat, "a", "Ann").await;
     ann.done(json!({"type": "join", "room": "b", "nickname": "Ann"}))
@@ -118,13 +118,13 @@ async fn in_one_room_only_that_one_changes() {
     assert_eq!(ann.view("b").members[&ann.view("b").me], "Ann");
     let elsewhere = json!({"type": "nickname", "nickname": "Zoe", "room": "c"});
     assert_eq!(ann.refused(elsewhere).await, "not_joined");
-    // What it says is from who it is now.
+    // A message carries the nickname of the time it is sent.
     ann.say("a", "hi").await;
     assert_eq!(ben.event("message").await["from"]["nickname"], "Zoe");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_nickname_of_hello_is_used_and_may_be_taken() {
+async fn the_nickname_from_hello_is_used_for_joins_and_may_be_taken() {
     let chat = chat();
     let _ann = member(&chat, "r", "Ann").await;
     let mut eve = Client::connect(&chat);
@@ -139,7 +139,7 @@ async fn the_nickname_of_hello_is_used_and_may_be_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_gets_default_nicknames_that_all_differ() {
+async fn the_default_nicknames_in_a_crowded_room_all_differ() {
     let chat = chat();
     let mut names = std::collections::BTreeSet::new();
     for locale in ["ko-KR", "en"] {
@@ -158,7 +158,7 @@ async fn a_crowd_gets_default_nicknames_that_all_differ() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_nickname_turns_hides_or_overflows_the_line_it_stands_in() {
+async fn a_nickname_cannot_reverse_hide_or_overflow_the_line_it_appears_in() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     let bidi = ('\u{202A}'..='\u{202E}').chain('\u{2066}'..='\u{2069}');
@@ -178,7 +178,8 @@ async fn no_nickname_turns_hides_or_overflows_the_line_it_stands_in() {
             assert_eq!(ann.refused(named(&bad)).await, "bad_nickname", "{bad:?}");
         }
     }
-    // An emoji of several is refused as a whole rather than one that looks like another let through.
+    // An emoji made of several is refused, because accepting it would let through nicknames that
+    // look like others.
     let family = "👩\u{200D}👩\u{200D}👧";
     let tower = format!("a{}", "\u{301}".repeat(500));
     let many = format!("👍{}", "\u{200D}👍".repeat(10_000));
@@ -199,7 +200,7 @@ async fn no_nickname_turns_hides_or_overflows_the_line_it_stands_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_script_has_its_names_and_none_passes_for_another() {
+async fn nicknames_in_any_script_are_accepted_and_lookalikes_are_refused() {
     let chat = chat();
     for (name, like) in [
         ("Modern", "Modem"),
@@ -229,7 +230,7 @@ async fn every_script_has_its_names_and_none_passes_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_speaks_as_the_host_whatever_its_name() {
+async fn a_member_cannot_speak_as_the_host_whatever_their_nickname() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut eve = member(&chat, "r", "system").await;

@@ -1,4 +1,4 @@
-//! The host's own rules.
+//! The host's own rules: policies and identities.
 
 mod common;
 
@@ -12,16 +12,16 @@ use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
 
-/// Does what the text, or the name of the room, says.
-struct Obedient;
+/// Behaves as the text of the message, or the title or id of the room, says.
+struct ScriptedPolicy;
 
 #[async_trait]
-impl Policy for Obedient {
+impl Policy for ScriptedPolicy {
     async fn create(&self, _visitor: Option<&Identity>, room: &mut Create) -> Result<(), Error> {
         match room.title.as_deref() {
             Some("no") => return Err(Error::new(Code::Forbidden, "No")),
             Some("cap") => room.capacity = Some(1),
-            Some("panic") => panic!("as asked"),
+            Some("panic") => panic!("requested by the test"),
             Some("long") => room.title = Some("x".repeat(61)),
             _ => {}
         }
@@ -39,7 +39,7 @@ impl Policy for Obedient {
         match room.as_str() {
             "no" => Err(Error::new(Code::Forbidden, "No")),
             "hang" => std::future::pending().await,
-            "panic" => panic!("as asked"),
+            "panic" => panic!("requested by the test"),
             _ => Ok(()),
         }
     }
@@ -53,7 +53,7 @@ impl Policy for Obedient {
         match draft.text.as_str() {
             "no" => return Err(Error::new(Code::Muted, "No")),
             "hang" => std::future::pending().await,
-            "panic" => panic!("as asked"),
+            "panic" => panic!("requested by the test"),
             "wait" => tokio::time::sleep(secs(2)).await,
             "rewrite" => draft.text = "rewritten".into(),
             "empty" => draft.text.clear(),
@@ -68,8 +68,8 @@ impl Policy for Obedient {
     }
 }
 
-fn obedient() -> Chat {
-    builder().policy(Obedient).build()
+fn chat_with_scripted_policy() -> Chat {
+    builder().policy(ScriptedPolicy).build()
 }
 
 fn send(text: &str) -> Value {
@@ -77,8 +77,8 @@ fn send(text: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_refuses() {
-    let chat = obedient();
+async fn a_policy_can_refuse_commands() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     assert_eq!(ann.refused(send("no")).await, "muted");
     assert_eq!(
@@ -89,13 +89,17 @@ async fn a_policy_refuses() {
         ann.refused(json!({"type": "create", "title": "no"})).await,
         "forbidden"
     );
-    assert_eq!(chat.stats().rooms, 1, "a refused join made its room");
+    assert_eq!(
+        chat.stats().rooms,
+        1,
+        "a refused join must not make its room"
+    );
     assert_eq!(ann.say("r", "yes").await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_rewrites_within_the_limits() {
-    let chat = obedient();
+async fn a_policy_can_rewrite_commands_within_the_limits() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.done(send("rewrite")).await;
     assert_eq!(ann.event("message").await["text"], "rewritten");
@@ -111,15 +115,15 @@ async fn a_policy_rewrites_within_the_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_hangs_is_unavailable_and_holds_up_its_own_connection_only() {
-    let chat = obedient();
+async fn a_policy_that_hangs_is_answered_with_unavailable_and_delays_only_its_own_connection() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     let began = tokio::time::Instant::now();
     let hung = ann.command(send("hang"));
     let behind = ann.command(send("behind"));
     ben.say("r", "meanwhile").await;
-    // The connection goes on receiving, and its later commands wait.
+    // The connection still receives events, and its later commands wait.
     assert_eq!(ann.event("message").await["text"], "meanwhile");
     assert_eq!(began.elapsed(), secs(0));
     assert_eq!(ann.reply(hung).await.unwrap()["code"], "unavailable");
@@ -130,8 +134,8 @@ async fn a_policy_that_hangs_is_unavailable_and_holds_up_its_own_connection_only
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_panics_is_internal_and_everything_goes_on() {
-    let chat = obedient();
+async fn a_policy_that_panics_is_answered_with_internal_and_everything_continues() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     assert_eq!(ann.refused(send("panic")).await, "internal");
@@ -146,10 +150,10 @@ async fn a_policy_that_panics_is_internal_and_everything_goes_on() {
     assert_eq!(ben.event("message").await["text"], "still here");
 }
 
-/// What the host says of a room counts for the one that a join makes, too.
+/// The host's changes to a room also apply to a room that a join makes.
 #[tokio::test(start_paused = true)]
-async fn a_policy_rewrites_the_room_that_a_first_join_makes() {
-    let chat = obedient();
+async fn a_policy_can_rewrite_the_room_that_a_first_join_makes() {
+    let chat = chat_with_scripted_policy();
     let mut ann = Client::connect(&chat);
     let joined = ann.done(json!({"type": "join", "room": "small"})).await;
     assert_eq!(joined["room"]["capacity"], 1);
@@ -157,7 +161,7 @@ async fn a_policy_rewrites_the_room_that_a_first_join_makes() {
     let join = json!({"type": "join", "room": "small"});
     assert_eq!(ben.refused(join).await, "room_full");
 
-    // Who makes a room needs no password for it; everybody else does.
+    // The member who makes a room needs no password for it; everybody else does.
     let joined = ann.done(json!({"type": "join", "room": "secret"})).await;
     assert_eq!(joined["room"]["has_password"], true);
     let mut join = json!({"type": "join", "room": "secret"});
@@ -165,7 +169,7 @@ async fn a_policy_rewrites_the_room_that_a_first_join_makes() {
     join["password"] = json!("sesame");
     ben.done(join).await;
 
-    // A join means its room, so the id stays; and what breaks the limits is refused.
+    // A join names its room, so the id stays, and a change that breaks the limits is refused.
     let joined = ann.done(json!({"type": "join", "room": "moved"})).await;
     assert_eq!(joined["room"]["id"], "moved");
     assert!(host(&chat, "elsewhere").info().await.is_err());
@@ -226,7 +230,7 @@ async fn only_the_hooks_that_a_policy_has_are_called() {
     }
 }
 
-/// Sessions in a database, which does what the token says.
+/// Sessions in a database that behaves as the token says.
 struct Sessions;
 
 #[async_trait]
@@ -237,7 +241,7 @@ impl Identities for Sessions {
 
     async fn resume(&self, token: &str, _now_ms: u64) -> Result<Identity, Error> {
         match token {
-            "panic" => panic!("as asked"),
+            "panic" => panic!("requested by the test"),
             "hang" => std::future::pending().await,
             "unknown" => return Err(Error::new(Code::BadToken, "This session is over")),
             _ => tokio::time::sleep(secs(1)).await,
@@ -253,7 +257,7 @@ async fn an_identity_may_come_from_a_database() {
     let mut members = Vec::new();
     for client in &mut clients {
         let hello = client.command(json!({"type": "hello", "token": "ann"}));
-        // What comes behind waits for the answer.
+        // The command that follows waits for the answer.
         let join = client.command(json!({"type": "join", "room": "r"}));
         assert_eq!(client.reply(hello).await.unwrap()["type"], "welcome");
         members.push(client.reply(join).await.unwrap()["you"]["id"].clone());
@@ -269,7 +273,7 @@ async fn an_identity_may_come_from_a_database() {
         let hello = json!({"type": "hello", "token": token});
         assert_eq!(eve.refused(hello).await, code);
     }
-    // Refused, they are as before their first command.
+    // A client whose hello was refused may say hello again.
     let hello = json!({"type": "hello", "token": "eve"});
     assert_eq!(eve.done(hello).await["type"], "welcome");
 }
@@ -280,7 +284,10 @@ struct Failing(AtomicUsize, SignedTokens);
 #[async_trait]
 impl Identities for Failing {
     fn issue(&self, identity: &Identity, expires_at: u64) -> String {
-        assert!(self.0.fetch_add(1, Ordering::Relaxed) != 2, "as asked");
+        assert!(
+            self.0.fetch_add(1, Ordering::Relaxed) != 2,
+            "requested by the test"
+        );
         self.1.issue(identity, expires_at)
     }
 
@@ -290,7 +297,7 @@ impl Identities for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_anywhere_else_ends_that_connection_alone() {
+async fn a_panic_anywhere_else_ends_only_that_connection() {
     let failing = Failing(AtomicUsize::new(0), SignedTokens::new(["secret"]));
     let chat = builder().identities(failing).build();
     let mut ann = member(&chat, "r", "Ann").await;
@@ -299,15 +306,19 @@ async fn a_panic_anywhere_else_ends_that_connection_alone() {
     eve.end().send(r#"{"type":"hello"}"#);
     pass(ms(10)).await;
     assert!(eve.end().is_over());
-    assert_eq!(chat.stats().connections, 2, "its slot is free");
+    assert_eq!(
+        chat.stats().connections,
+        2,
+        "the slot of the connection must be free"
+    );
     ann.say("r", "still here").await;
     assert_eq!(ben.event("message").await["text"], "still here");
     chat.drain().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_removed_while_the_policy_thinks_sends_nothing() {
-    let chat = obedient();
+async fn a_member_removed_while_the_policy_decides_sends_nothing() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     let waiting = ann.command(send("wait"));
@@ -319,8 +330,8 @@ async fn a_member_removed_while_the_policy_thinks_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_key_is_answered_without_asking_again() {
-    let chat = obedient();
+async fn a_known_key_is_answered_without_asking_the_policy_again() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut keyed = send("wait");
     keyed["key"] = json!("k");
@@ -332,8 +343,8 @@ async fn a_known_key_is_answered_without_asking_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_used_twice_while_the_policy_thinks_is_one_message() {
-    let chat = obedient();
+async fn a_key_used_twice_while_the_policy_decides_makes_one_message() {
+    let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();
     let mut twin = Client::connect(&chat);

@@ -1,4 +1,4 @@
-//! Who is here: in windows, in versions, and in large rooms by number.
+//! Presence: changes are sent in windows and with versions, and only as a count in large rooms.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::*;
 use serde_json::{Value, json};
 
 #[tokio::test(start_paused = true)]
-async fn the_first_change_comes_at_once_and_those_after_it_together() {
+async fn the_first_change_is_sent_at_once_and_later_ones_together() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let _ben = member(&chat, "r", "Ben").await;
@@ -41,12 +41,12 @@ async fn the_first_change_comes_at_once_and_those_after_it_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_that_of_its_version_and_the_rest_follows() {
+async fn a_member_list_matches_its_version_and_later_changes_follow() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let _ben = member(&chat, "r", "Ben").await;
     let _carl = member(&chat, "r", "Carl").await;
-    // Carl's coming is not told yet.
+    // Carl's join has not been sent yet.
     let mut dora = Client::connect(&chat);
     let joined = dora.join("r").await;
     assert_eq!(joined["presence"]["count"], 2);
@@ -68,7 +68,7 @@ async fn a_list_is_that_of_its_version_and_the_rest_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leaving_shows_at_once_and_a_cut_after_the_grace() {
+async fn leaving_shows_at_once_and_a_lost_connection_after_the_grace_period() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -91,7 +91,7 @@ async fn leaving_shows_at_once_and_a_cut_after_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_return_within_the_grace_is_silent() {
+async fn a_return_within_the_grace_period_is_silent() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -138,7 +138,7 @@ async fn two_connections_are_one_member_until_the_last_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_without_grace_shows_a_cut_at_once() {
+async fn a_room_without_a_grace_period_shows_a_lost_connection_at_once() {
     let chat = chat();
     room(&chat, "r", Create::default().grace(ms(0))).await;
     let mut ann = member(&chat, "r", "Ann").await;
@@ -150,7 +150,7 @@ async fn a_room_without_grace_shows_a_cut_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_two_hundred_there_are_numbers_only_at_most_once_a_second() {
+async fn above_two_hundred_members_only_the_count_is_sent_at_most_once_a_second() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut crowd = Vec::new();
@@ -165,13 +165,17 @@ async fn over_two_hundred_there_are_numbers_only_at_most_once_a_second() {
     }
     pass(secs(2)).await;
     let told = only(&ann.rest().await, "presence");
-    assert!((1..=4).contains(&told.len()), "{} in 4 seconds", told.len());
+    assert!(
+        (1..=4).contains(&told.len()),
+        "{} events in 4 seconds",
+        told.len()
+    );
     for event in &told {
         let names = ["joined", "left", "renamed"].map(|list| event.get(list));
         assert_eq!(names, [None; 3]);
     }
     assert_eq!(told.last().unwrap()["count"], 231);
-    // The pages of the list hold everybody once.
+    // The pages of the list hold every member once.
     let mut names = std::collections::BTreeSet::new();
     let mut page = ann
         .done(json!({"type": "members", "room": "r", "limit": 100}))
@@ -192,7 +196,7 @@ async fn over_two_hundred_there_are_numbers_only_at_most_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_comes_while_one_goes_at_the_edge_and_the_version_says_so() {
+async fn a_join_and_a_leave_that_cancel_out_still_change_the_version() {
     let chat = chat_with(|limits| limits.presence_members = 2);
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -201,17 +205,18 @@ async fn one_comes_while_one_goes_at_the_edge_and_the_version_says_so() {
     ben.done(json!({"type": "leave", "room": "r"})).await;
     pass(secs(2)).await;
     let told = only(&ann.rest().await, "presence");
-    assert_eq!(told.len(), 1, "the list changed and nobody was told");
+    assert_eq!(told.len(), 1, "the list changed and Ann was not notified");
     assert!(!ann.view("r").complete);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_storm_of_comings_and_goings_is_told_once_a_window() {
+async fn a_storm_of_joins_and_leaves_is_sent_once_per_window() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     pass(secs(1)).await;
     ann.rest().await;
-    // A hundred a second come and go at once; with a window of 100 ms that is one event for twenty changes.
+    // A hundred guests a second join and leave at once. With a window of 100 ms that makes one
+    // event for twenty changes.
     let began = tokio::time::Instant::now();
     for _ in 0..300 {
         let mut guest = Client::connect(&chat);

@@ -1,4 +1,4 @@
-//! Commands that are wrong, and what they are answered.
+//! Invalid commands and the answers to them.
 
 mod common;
 
@@ -7,14 +7,14 @@ use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
 
-/// Sends text as it is; everything that is answered.
+/// Sends the text unchanged and returns every answer.
 async fn answers(client: &mut Client, text: &str) -> Vec<Value> {
     client.send_raw(text);
     client.rest().await
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_object_is_bad_json_and_the_connection_lives() {
+async fn a_message_that_is_no_object_is_bad_json_and_the_connection_stays_open() {
     let chat = chat();
     for text in [
         "",
@@ -42,7 +42,7 @@ async fn what_is_no_object_is_bad_json_and_the_connection_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_is_missing_or_of_another_type_is_bad_command() {
+async fn an_invalid_command_is_refused_with_the_code_for_its_fault() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for (command, code) in [
@@ -147,10 +147,10 @@ async fn a_field_that_is_missing_or_of_another_type_is_bad_command() {
         (json!({"type": "hello"}), "already_identified"),
     ] {
         assert_eq!(ann.refused(command.clone()).await, code, "{command}");
-        // No row of ten comes together.
+        // A valid command in between prevents a close for ten malformed ones in a row.
         ann.done(json!({"type": "ping"})).await;
     }
-    // At the limits, and with what a command does not know.
+    // Values at the limits are accepted, and so are fields that a command does not have.
     ann.done(json!({"type": "send", "room": "r", "text": "x".repeat(4096), "mood": {"a": [1]}}))
         .await;
     ann.done(json!({"type": "send", "room": "r", "text": "x", "data": "x".repeat(4094)}))
@@ -159,9 +159,9 @@ async fn a_field_that_is_missing_or_of_another_type_is_bad_command() {
         .await;
 }
 
-/// Values of other types than expected have crashed Socket.IO's parser (CVE-2023-32695 and others).
+/// Values of unexpected types have crashed Socket.IO's parser (CVE-2023-32695 and others).
 #[tokio::test(start_paused = true)]
-async fn every_field_of_every_command_refuses_every_other_type() {
+async fn every_field_of_every_command_refuses_values_of_every_other_type() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let values = [
@@ -244,7 +244,7 @@ async fn every_field_of_every_command_refuses_every_other_type() {
                 command[field] = value.clone();
                 let shown = command.to_string();
                 assert_eq!(ann.refused(command).await, "bad_command", "{shown}");
-                // No row of ten comes together.
+                // A valid command in between prevents a close for ten malformed ones in a row.
                 ann.done(json!({"type": "ping"})).await;
             }
         }
@@ -252,7 +252,7 @@ async fn every_field_of_every_command_refuses_every_other_type() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_is_repeated_if_it_can_be() {
+async fn a_valid_command_id_is_repeated_in_the_reply() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     ann.hello().await;
@@ -277,11 +277,11 @@ async fn an_id_is_repeated_if_it_can_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_malformed_in_a_row_close_and_the_tenth_is_answered() {
+async fn ten_malformed_commands_in_a_row_are_answered_and_close_the_connection() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     ann.hello().await;
-    // Refusals neither count nor end a row.
+    // A refusal of a valid command neither counts nor resets the count.
     for n in 0..10 {
         ann.send_raw(if n % 2 == 0 {
             "{"
@@ -304,7 +304,7 @@ async fn ten_malformed_in_a_row_close_and_the_tenth_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_the_room_finds_malformed_counts_too() {
+async fn commands_that_only_the_room_finds_malformed_count_too() {
     let chat = chat();
     for command in [
         r#"{"type":"send","room":"r","text":"\u0007"}"#,
@@ -323,7 +323,7 @@ async fn what_only_the_room_finds_malformed_counts_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_good_command_begins_a_new_row() {
+async fn one_valid_command_resets_the_count_of_malformed_ones() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     ann.hello().await;
@@ -338,7 +338,7 @@ async fn one_good_command_begins_a_new_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_refused_hello_it_is_as_before() {
+async fn after_a_refused_hello_a_client_may_say_hello_again() {
     let chat = chat();
     for hello in [
         json!({"type": "hello", "token": "forged"}),
@@ -348,7 +348,7 @@ async fn after_a_refused_hello_it_is_as_before() {
         let mut ann = Client::connect(&chat);
         let error = ann.ask(hello).await;
         assert_eq!(error["type"], "error");
-        assert!(ann.rest().await.is_empty(), "no welcome yet");
+        assert!(ann.rest().await.is_empty(), "there must be no welcome yet");
         ann.done(json!({"type": "hello", "nickname": "Ann"})).await;
         assert_eq!(ann.join("r").await["you"]["nickname"], "Ann");
         ann.done(json!({"type": "leave", "room": "r"})).await;
@@ -356,7 +356,7 @@ async fn after_a_refused_hello_it_is_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_hellos_count() {
+async fn refused_hellos_count_as_malformed_commands() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     for _ in 0..10 {
@@ -370,14 +370,14 @@ async fn refused_hellos_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_binary_message_closes_with_1003() {
+async fn a_binary_message_closes_the_connection_with_1003() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.end().send_binary(&b"{\"type\":\"ping\"}"[..]);
     ann.send_raw(r#"{"type":"ping"}"#);
     ann.rest().await;
     assert_eq!(ann.closed(), Some(1003));
-    // It is a lost connection like any other: the seat is held.
+    // The connection counts as lost like any other, so the seat is held.
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }
 

@@ -1,4 +1,4 @@
-//! Commands that meet: whatever the order, there is one.
+//! Commands that race each other: every outcome is that of some order of them.
 
 mod common;
 
@@ -10,8 +10,8 @@ use chat_memory::{Client, Ledger};
 use common::*;
 use serde_json::{Value, json};
 
-/// The replies to commands that are sent in one piece.
-async fn told(client: &mut Client, commands: &[Value]) -> Vec<Value> {
+/// The codes or types of the replies to commands that are sent together.
+async fn outcomes(client: &mut Client, commands: &[Value]) -> Vec<Value> {
     let ids: Vec<u64> = commands
         .iter()
         .map(|command| client.command(command.clone()))
@@ -25,7 +25,7 @@ async fn told(client: &mut Client, commands: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_in_one_piece_is_done_one_after_the_other() {
+async fn commands_sent_together_run_one_after_another() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = Client::connect(&chat);
@@ -64,7 +64,7 @@ async fn what_comes_in_one_piece_is_done_one_after_the_other() {
         "sent",
         "renamed",
     ];
-    assert_eq!(told(&mut ben, &commands).await, expected);
+    assert_eq!(outcomes(&mut ben, &commands).await, expected);
     pass(secs(1)).await;
     let heard = ann.rest().await;
     assert_eq!(only(&heard, "message").len(), 1);
@@ -76,11 +76,15 @@ async fn what_comes_in_one_piece_is_done_one_after_the_other() {
     );
     ben.end().cut();
     pass(secs(20)).await;
-    assert_eq!(host(&chat, "r").info().await.unwrap().count, 1, "a ghost");
+    assert_eq!(
+        host(&chat, "r").info().await.unwrap().count,
+        1,
+        "the lost connection must not leave a seat behind"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_kick_and_a_send_have_one_order() {
+async fn a_kick_and_concurrent_sends_have_one_order() {
     let chat = Arc::new(chat());
     let ledger = Ledger::default();
     let mut witness = Client::connect_with(&chat, usize::MAX, ledger.clone());
@@ -104,18 +108,18 @@ async fn a_kick_and_a_send_have_one_order() {
         for (n, id) in sends.into_iter().enumerate() {
             let reply = ann.reply(id).await.unwrap();
             if reply["type"] == "sent" {
-                assert!(!out, "acknowledged after a refusal");
+                assert!(!out, "a message was acknowledged after a refusal");
                 said.push(format!("{round} {n}"));
             } else {
                 assert_eq!(reply["code"], "not_joined");
                 (out, refused) = (true, refused + 1);
             }
         }
-        // Nothing follows `removed`: the client would see it as from a room that it is not in.
+        // Nothing follows `removed`: the client would report an event of a room that it is not in.
         ann.event("removed").await;
         ann.done(json!({"type": "ping"})).await;
     }
-    // Of the seats themselves: `members` is as of the last presence event.
+    // `info` counts the seats themselves, while `members` is as of the last presence event.
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
     let last = witness.say("r", "last").await;
     let mut heard = Vec::new();
@@ -126,11 +130,11 @@ async fn a_kick_and_a_send_have_one_order() {
         }
         heard.push(message["text"].as_str().unwrap().to_owned());
     }
-    assert_eq!(heard, said, "{refused} were refused");
+    assert_eq!(heard, said, "{refused} messages were refused");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_join_racing_the_end_of_its_room_is_in_and_then_removed_or_out() {
+async fn a_join_that_races_the_end_of_its_room_succeeds_and_is_removed_or_is_refused() {
     let mut outcomes = BTreeSet::new();
     for early in 0..4 {
         let chat = chat();
@@ -147,11 +151,11 @@ async fn a_join_racing_the_end_of_its_room_is_in_and_then_removed_or_out() {
         assert_eq!(removed, usize::from(joined), "{early}");
         outcomes.insert(joined);
     }
-    assert_eq!(outcomes.len(), 2, "the race was not run");
+    assert_eq!(outcomes.len(), 2, "the race must have both outcomes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_said_before_a_leave_comes_before_left() {
+async fn messages_sent_before_a_leave_arrive_before_left() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.rest().await;

@@ -1,4 +1,4 @@
-//! Coming back: each verdict on a position.
+//! Recovery after a reconnect: every case of a position that a client may come back with.
 
 mod common;
 
@@ -7,8 +7,8 @@ use chat_memory::Client;
 use common::*;
 use serde_json::{Value, json};
 
-/// Joins with a position, over a new connection under the old token.
-async fn back(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value {
+/// Joins with a position over a new connection with the old token.
+async fn rejoin_from(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value {
     client.end().cut();
     client.reconnect(chat);
     client.hello().await;
@@ -18,7 +18,7 @@ async fn back(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value 
         .await
 }
 
-async fn texts(client: &mut Client) -> Vec<String> {
+async fn message_texts(client: &mut Client) -> Vec<String> {
     let heard = only(&client.rest().await, "message");
     heard
         .iter()
@@ -27,7 +27,7 @@ async fn texts(client: &mut Client) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
+async fn missed_messages_arrive_once_in_order_and_before_newer_ones() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -37,7 +37,7 @@ async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
     ann.say("r", "one").await;
     host(&chat, "r").announce("two").await.unwrap();
     let epoch = ann.view("r").epoch.clone();
-    let joined = back(&mut ben, &chat, &epoch, seq).await;
+    let joined = rejoin_from(&mut ben, &chat, &epoch, seq).await;
     assert_eq!(
         (&joined["recovered"], &joined["messages"], &joined["seq"]),
         (&json!(true), &json!([]), &json!(3))
@@ -63,25 +63,25 @@ async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_missed_is_a_success_too() {
+async fn recovery_succeeds_even_if_nothing_was_missed() {
     let chat = chat();
     let mut ben = Client::connect(&chat);
     let joined = ben.join("r").await;
     let epoch = joined["epoch"].as_str().unwrap().to_owned();
     assert_eq!(joined["seq"], 0);
-    // Before anything was said, and again afterwards, twice in a row.
+    // Before any message was sent, and again afterwards, twice in a row.
     for said in ["one", "two"] {
         let at = ben.view("r").seq;
-        let joined = back(&mut ben, &chat, &epoch, at).await;
+        let joined = rejoin_from(&mut ben, &chat, &epoch, at).await;
         assert_eq!(joined["recovered"], true, "{joined}");
-        assert!(texts(&mut ben).await.is_empty());
+        assert!(message_texts(&mut ben).await.is_empty());
         ben.say("r", said).await;
-        assert_eq!(texts(&mut ben).await, [said]);
+        assert_eq!(message_texts(&mut ben).await, [said]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_connection_of_long_ago_is_recovered() {
+async fn a_connection_that_was_quiet_for_a_long_time_is_recovered() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = Client::connect(&chat);
@@ -91,12 +91,15 @@ async fn a_quiet_connection_of_long_ago_is_recovered() {
     pass(secs(3600)).await;
     ann.say("r", "hi").await;
     let epoch = joined["epoch"].as_str().unwrap().to_owned();
-    assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], true);
-    assert_eq!(texts(&mut ben).await, ["hi"]);
+    assert_eq!(
+        rejoin_from(&mut ben, &chat, &epoch, 0).await["recovered"],
+        true
+    );
+    assert_eq!(message_texts(&mut ben).await, ["hi"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_epoch_and_a_future_position_are_not_recovered() {
+async fn a_position_from_another_epoch_or_the_future_is_not_recovered() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=60 {
@@ -111,19 +114,19 @@ async fn another_epoch_and_a_future_position_are_not_recovered() {
         (&epoch, 61),
         (&epoch, (1 << 53) - 1),
     ] {
-        let joined = back(&mut ben, &chat, epoch, seq).await;
+        let joined = rejoin_from(&mut ben, &chat, epoch, seq).await;
         assert_eq!(joined["recovered"], false, "{epoch} {seq}");
         let recent = joined["messages"].as_array().unwrap();
         assert_eq!((recent.len(), &recent[49]["seq"]), (50, &json!(60)));
-        assert!(texts(&mut ben).await.is_empty());
+        assert!(message_texts(&mut ben).await.is_empty());
     }
-    // A room that ended and was made again is another life.
+    // Another room has another epoch.
     let other = ann.join("other").await["epoch"].clone();
     assert_ne!(other, epoch);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_edge_of_what_is_retained() {
+async fn recovery_reaches_back_exactly_to_the_oldest_retained_message() {
     let chat = chat_with(|limits| limits.log_events = 10);
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=25 {
@@ -132,18 +135,24 @@ async fn the_edge_of_what_is_retained() {
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
     ben.join("r").await;
-    // 16 to 25 are retained: who saw 15 misses nothing.
-    assert_eq!(back(&mut ben, &chat, &epoch, 15).await["recovered"], true);
+    // Messages 16 to 25 are retained, so a client that saw 15 misses nothing.
+    assert_eq!(
+        rejoin_from(&mut ben, &chat, &epoch, 15).await["recovered"],
+        true
+    );
     let all: Vec<String> = (16..=25).map(|n| n.to_string()).collect();
-    assert_eq!(texts(&mut ben).await, all);
-    let joined = back(&mut ben, &chat, &epoch, 14).await;
+    assert_eq!(message_texts(&mut ben).await, all);
+    let joined = rejoin_from(&mut ben, &chat, &epoch, 14).await;
     assert_eq!(joined["recovered"], false);
     assert_eq!(joined["messages"].as_array().unwrap().len(), 10);
-    assert!(texts(&mut ben).await.is_empty(), "a part of the gap");
+    assert!(
+        message_texts(&mut ben).await.is_empty(),
+        "a part of the gap must not be delivered"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
+async fn a_join_without_recovery_returns_as_much_history_as_requested() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=120 {
@@ -166,7 +175,7 @@ async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_for_those_who_were_there_gives_nothing_of_before() {
+async fn a_room_with_history_from_join_shows_nothing_from_before_the_first_join() {
     let chat = chat();
     let create = Create::default().history_from(HistoryFrom::Join);
     room(&chat, "r", create).await;
@@ -189,17 +198,20 @@ async fn a_room_for_those_who_were_there_gives_nothing_of_before() {
         ["for both"]
     );
     assert_eq!(page["more"], false);
-    // What was said while it was away is its to read: its first admission counts.
+    // Ben may read what was sent while they were away, because their first join counts.
     ben.done(json!({"type": "leave", "room": "r"})).await;
     ann.say("r", "meanwhile").await;
-    assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], false);
-    let joined = back(&mut ben, &chat, &epoch, 1).await;
+    assert_eq!(
+        rejoin_from(&mut ben, &chat, &epoch, 0).await["recovered"],
+        false
+    );
+    let joined = rejoin_from(&mut ben, &chat, &epoch, 1).await;
     assert_eq!(joined["recovered"], true);
-    assert_eq!(texts(&mut ben).await, ["for both", "meanwhile"]);
+    assert_eq!(message_texts(&mut ben).await, ["for both", "meanwhile"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_in_one_room_shows_nothing_of_another() {
+async fn a_position_from_one_room_reveals_nothing_of_another() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.join("secret").await;
@@ -207,12 +219,15 @@ async fn a_position_in_one_room_shows_nothing_of_another() {
     let secret = ann.view("secret").epoch.clone();
     let mut ben = Client::connect(&chat);
     ben.hello().await;
-    assert_eq!(back(&mut ben, &chat, &secret, 0).await["recovered"], false);
-    assert!(texts(&mut ben).await.is_empty());
+    assert_eq!(
+        rejoin_from(&mut ben, &chat, &secret, 0).await["recovered"],
+        false
+    );
+    assert!(message_texts(&mut ben).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_that_is_no_number_is_refused() {
+async fn a_position_whose_seq_is_invalid_is_refused() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.say("r", "x").await;

@@ -1,4 +1,5 @@
-//! A new connection while the old one still looks alive, as from Wi-Fi to mobile: both are the member.
+//! A new connection while the old one still looks alive, as when a phone moves from Wi-Fi to mobile
+//! data. Both belong to the same member.
 
 mod common;
 
@@ -8,7 +9,7 @@ use common::*;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
-async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
+async fn a_new_connection_takes_over_in_a_full_room_without_a_visible_leave() {
     let chat = chat();
     let create = Create::default().capacity(2);
     room(&chat, "r", create).await;
@@ -19,7 +20,7 @@ async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
     pass(secs(1)).await;
     ann.rest().await;
     old.rest().await;
-    // The network is gone, and neither end knows.
+    // The network is lost, and neither end knows.
     old.end().stall();
     ann.say("r", "one").await;
     ann.say("r", "two").await;
@@ -42,7 +43,7 @@ async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
     let heard = only(&new.rest().await, "message");
     assert_eq!(each(&heard, "text"), ["one", "two"]);
 
-    // The old one is found dead, its grace goes by, and the member is here all the time.
+    // The old connection is found dead and its grace period passes, but the member never leaves.
     assert_eq!(chat.stats().connections, 3);
     pass(secs(10)).await;
     assert_eq!(chat.stats().connections, 2);
@@ -58,7 +59,7 @@ async fn it_takes_over_in_a_full_room_and_nobody_sees_it_flicker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_both_send_and_hear_is_one_order() {
+async fn both_connections_of_a_member_receive_messages_in_one_order() {
     let chat = chat();
     let ledger = Ledger::default();
     let mut old = Client::connect_with(&chat, usize::MAX, ledger.clone());
@@ -74,7 +75,7 @@ async fn what_both_send_and_hear_is_one_order() {
     let [one, other] = [old.rest().await, new.rest().await].map(|heard| only(&heard, "message"));
     assert_eq!(one.len(), 20);
     assert_eq!(one, other);
-    // One of them leaves: the other stays in.
+    // When one connection leaves, the other stays in the room.
     old.done(json!({"type": "leave", "room": "r"})).await;
     new.say("r", "in").await;
 }

@@ -1,4 +1,4 @@
-//! Peers that take little, or nothing.
+//! Peers that read slowly or not at all.
 
 mod common;
 
@@ -7,17 +7,17 @@ use chat_memory::{Client, Ledger};
 use common::*;
 use serde_json::json;
 
-/// A member with a narrow window.
-async fn narrow(chat: &Chat, room: &str, window: usize) -> Client {
+/// A member whose connection takes only `window` unread bytes.
+async fn member_with_window(chat: &Chat, room: &str, window: usize) -> Client {
     let mut client = Client::connect_with(chat, window, Ledger::default());
     client.join(room).await;
     client
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_is_dropped_at_the_write_deadline() {
+async fn a_peer_that_reads_nothing_is_dropped_at_the_write_deadline() {
     let chat = chat();
-    let mut slow = narrow(&chat, "r", 0).await;
+    let mut slow = member_with_window(&chat, "r", 0).await;
     let mut ann = member(&chat, "r", "Ann").await;
     slow.rest().await;
     slow.end().stall();
@@ -29,16 +29,16 @@ async fn who_takes_nothing_is_dropped_at_the_write_deadline() {
     slow.end().resume();
     let close = slow.ended().await;
     assert_eq!(close.code, CloseCode::TOO_SLOW);
-    // The seat is held for its grace as after any lost connection.
+    // The seat is held for the grace period, as after any lost connection.
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 2);
     pass(secs(11)).await;
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_where_nothing_is_said_stays() {
+async fn a_peer_that_reads_nothing_stays_while_nothing_is_sent() {
     let chat = chat();
-    let mut idle = narrow(&chat, "r", 0).await;
+    let mut idle = member_with_window(&chat, "r", 0).await;
     idle.rest().await;
     idle.end().stall();
     pass(secs(3600)).await;
@@ -46,7 +46,7 @@ async fn who_takes_nothing_where_nothing_is_said_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_told_the_exact_gap_and_nobody_waits_for_it() {
+async fn a_slow_reader_is_told_the_exact_gap_and_delays_nobody() {
     let chat = chat_with(|limits| limits.log_events = 8);
     let ledger = Ledger::default();
     let mut slow = Client::connect_with(&chat, 0, ledger.clone());
@@ -63,7 +63,7 @@ async fn a_slow_reader_is_told_the_exact_gap_and_nobody_waits_for_it() {
     let heard = slow.rest().await;
     let gaps = only(&heard, "gap");
     assert_eq!(gaps.len(), 1);
-    // The first was in the socket already; the last eight are retained.
+    // The first message was in the socket already, and the last eight are retained.
     assert_eq!(
         (&gaps[0]["from"], &gaps[0]["to"], &gaps[0]["epoch"]),
         (&json!(2), &json!(22), &json!(ann.view("r").epoch))
@@ -74,12 +74,12 @@ async fn a_slow_reader_is_told_the_exact_gap_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_that_makes_way_is_never_dropped() {
+async fn a_slow_reader_that_makes_progress_is_never_dropped() {
     let chat = chat_with(|limits| limits.log_events = 8);
-    let mut slow = narrow(&chat, "r", 0).await;
+    let mut slow = member_with_window(&chat, "r", 0).await;
     let mut ann = member(&chat, "r", "Ann").await;
     slow.rest().await;
-    // It takes one event each second of ten that are said: never all, and never nothing.
+    // The reader takes one of the ten events that are sent each second: never all, but never none.
     for second in 0..60 {
         for _ in 0..10 {
             ann.say("r", "x").await;
@@ -87,15 +87,19 @@ async fn a_slow_reader_that_makes_way_is_never_dropped() {
         ann.rest().await;
         pass(secs(1)).await;
         slow.next().await;
-        assert_eq!(chat.stats().connections, 2, "dropped after {second} s");
+        assert_eq!(
+            chat.stats().connections,
+            2,
+            "the slow reader was dropped after {second} s"
+        );
     }
     assert!(slow.view("r").skipped > 300);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_before_a_removal_ends_where_the_stay_ended() {
+async fn a_gap_before_a_removal_ends_at_the_removal() {
     let chat = chat_with(|limits| limits.log_events = 4);
-    let mut slow = narrow(&chat, "r", 0).await;
+    let mut slow = member_with_window(&chat, "r", 0).await;
     let mut ann = member(&chat, "r", "Ann").await;
     slow.rest().await;
     slow.end().stall();
@@ -113,15 +117,15 @@ async fn a_gap_before_a_removal_ends_where_the_stay_ended() {
     for gap in only(&heard, "gap") {
         assert!(
             gap["to"].as_u64().unwrap() <= 10,
-            "it tells of what was said after the kick: {gap}"
+            "the gap must not cover messages sent after the kick: {gap}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_take_its_replies_is_not_read_from() {
+async fn the_server_stops_reading_from_a_peer_that_does_not_read_its_replies() {
     let chat = chat_with(|limits| limits.write_timeout = secs(3600));
-    let mut ann = narrow(&chat, "r", 1000).await;
+    let mut ann = member_with_window(&chat, "r", 1000).await;
     for _ in 0..50 {
         ann.say("r", &"x".repeat(4000)).await;
     }
@@ -131,7 +135,8 @@ async fn who_does_not_take_its_replies_is_not_read_from() {
         ann.command(json!({"type": "history", "room": "r", "limit": 50}));
     }
     pass(secs(60)).await;
-    // A page is 200 kB; what waits is a page in the socket, and one in the outbox that stops the reading.
+    // A page is 200 kB. One page waits in the socket, and one in the outbox, which stops the
+    // reading.
     assert!(
         ann.end().unread() < 1_000_000,
         "{} bytes wait",

@@ -1,4 +1,4 @@
-//! Tokens: who somebody is, from one connection to the next.
+//! Tokens carry an identity from one connection to the next.
 
 mod common;
 
@@ -31,20 +31,23 @@ async fn newcomer(chat: &Chat) -> (String, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_gives_the_same_member_back_and_a_new_token() {
+async fn a_token_restores_the_same_member_and_is_replaced_by_a_new_one() {
     let chat = chat();
     let (token, id) = newcomer(&chat).await;
     assert_eq!(id_in_room(&chat, &token).await, Ok(id.clone()));
     pass(secs(3600)).await;
     let mut again = Client::connect(&chat);
     let welcome = again.done(json!({"type": "hello", "token": token})).await;
-    assert_ne!(welcome["token"], token, "it lives as long again");
+    assert_ne!(
+        welcome["token"], token,
+        "the token must be renewed for its full lifetime"
+    );
     assert_eq!(welcome["expires_at"], START + 3_600_000 + 30 * 86_400_000);
     assert_eq!(id_in_room(&chat, again.token()).await, Ok(id));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_token_is_refused_and_gives_nothing_away() {
+async fn every_bad_token_is_refused_with_the_same_code() {
     let chat = chat();
     let (token, id) = newcomer(&chat).await;
     let (other, _) = newcomer(&builder().seed(2).build()).await;
@@ -69,7 +72,7 @@ async fn a_bad_token_is_refused_and_gives_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
+async fn a_token_expires_by_the_wall_clock_and_its_connection_stays_open() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();
@@ -91,7 +94,7 @@ async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_with_an_expired_token_may_go_on_as_somebody_new() {
+async fn a_client_with_an_expired_token_may_continue_under_a_new_identity() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let (token, id) = (ann.token().to_owned(), ann.view("r").me.clone());
@@ -107,12 +110,12 @@ async fn who_comes_with_an_expired_token_may_go_on_as_somebody_new() {
         .await;
     assert_ne!(
         joined["you"]["id"], id,
-        "nobody is who it was without its token"
+        "without a valid token nobody may keep their identity"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_is_what_a_token_outlives_an_engine_by() {
+async fn a_token_outlives_the_engine_if_the_secret_is_the_same() {
     let with = |secrets: &[&str], seed| {
         let builder = secrets
             .iter()
@@ -123,7 +126,8 @@ async fn a_secret_is_what_a_token_outlives_an_engine_by() {
     };
     let (token, id) = newcomer(&with(&["old"], 1)).await;
     assert_eq!(id_in_room(&with(&["old"], 2), &token).await, Ok(id.clone()));
-    // Rotated: the new one signs, the old one is still accepted; then it is dropped.
+    // The secret is rotated: the new one signs while the old one is still accepted, and then the
+    // old one is dropped.
     let both = with(&["new", "old"], 3);
     let mut again = Client::connect(&both);
     again.done(json!({"type": "hello", "token": token})).await;
@@ -134,7 +138,7 @@ async fn a_secret_is_what_a_token_outlives_an_engine_by() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_the_host_knows_is_welcome_at_once() {
+async fn a_user_known_to_the_host_is_welcomed_at_once() {
     let chat = chat();
     let mut ids = Vec::new();
     for user in ["ann", "ann", "ben"] {

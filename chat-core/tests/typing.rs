@@ -1,4 +1,4 @@
-//! Who types is state of which the latest counts.
+//! Typing is a state of which only the latest value counts.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn typing(active: bool) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_others_are_told_and_nobody_twice() {
+async fn other_members_are_notified_once_about_each_change() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -31,7 +31,7 @@ async fn the_others_are_told_and_nobody_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_id_there_is_no_reply() {
+async fn a_typing_command_without_an_id_gets_no_reply_unless_it_is_refused() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.rest().await;
@@ -46,7 +46,7 @@ async fn without_an_id_there_is_no_reply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_ends_the_typing_and_it_is_no_part_of_the_history() {
+async fn typing_is_part_of_neither_the_history_nor_a_recovery() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
@@ -65,7 +65,7 @@ async fn what_is_said_ends_the_typing_and_it_is_no_part_of_the_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_that_types_costs_a_reader_a_few_events() {
+async fn a_crowd_that_types_costs_a_slow_reader_only_a_few_events() {
     let chat = chat_with(|limits| limits.presence_members = 200);
     let mut slow = Client::connect_with(&chat, 0, Ledger::default());
     slow.join("r").await;
@@ -75,7 +75,7 @@ async fn a_crowd_that_types_costs_a_reader_a_few_events() {
     }
     slow.rest().await;
     slow.end().stall();
-    // Each says the same three times within the time of one.
+    // Each member sends the same state three times in quick succession.
     for _ in 0..3 {
         for client in &mut crowd {
             client.done(typing(true)).await;
@@ -84,7 +84,7 @@ async fn a_crowd_that_types_costs_a_reader_a_few_events() {
     slow.end().resume();
     let told = only(&slow.rest().await, "typing").len();
     assert!((1..=33).contains(&told), "{told} events");
-    // In a room too large for names nobody is told.
+    // In a room that is too large for names, nobody is notified.
     let chat = chat_with(|limits| limits.presence_members = 1);
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;

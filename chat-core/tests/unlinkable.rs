@@ -1,4 +1,4 @@
-//! Nobody can follow a person from room to room.
+//! Nobody can follow a user from room to room.
 
 mod common;
 
@@ -9,11 +9,11 @@ use common::*;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
-async fn two_rooms_show_one_person_as_two_strangers() {
+async fn one_user_appears_as_two_strangers_in_two_rooms() {
     let chat = chat();
-    const PEOPLE: usize = 300;
+    const USERS: usize = 300;
     let (mut ids, mut same_name, mut order) = (BTreeSet::new(), 0, [Vec::new(), Vec::new()]);
-    for _ in 0..PEOPLE {
+    for _ in 0..USERS {
         let mut client = Client::connect(&chat);
         let proposal = client.hello().await["nickname"].clone();
         let joined = [client.join("a").await, client.join("b").await];
@@ -23,15 +23,16 @@ async fn two_rooms_show_one_person_as_two_strangers() {
         for (room, joined) in joined.iter().enumerate() {
             let id = joined["you"]["id"].as_str().unwrap().to_owned();
             order[room].push(id.clone());
-            assert!(ids.insert(id), "an id in two rooms");
+            assert!(ids.insert(id), "an id must not occur in two rooms");
         }
     }
-    // One in 4096 by chance, three pairs each: hardly ever five of 300.
+    // Two names are the same by chance once in 4096, and each user has three pairs, so five of 300
+    // users hardly ever occur.
     assert!(
         same_name < 5,
-        "{same_name} default nicknames are the same in both"
+        "{same_name} pairs of default nicknames are the same"
     );
-    // Nor do ids sort alike.
+    // The order of the ids does not link the rooms either.
     let ranks = order.map(|ids| {
         let mut sorted = ids.clone();
         sorted.sort();
@@ -44,11 +45,14 @@ async fn two_rooms_show_one_person_as_two_strangers() {
         .zip(&ranks[1])
         .filter(|(a, b)| a.abs_diff(**b) < 3)
         .count();
-    assert!(near < 30, "{near} of {PEOPLE} sort alike");
+    assert!(
+        near < 30,
+        "{near} of {USERS} ids have nearly the same rank in both rooms"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_is_no_credential_and_a_token_shows_none() {
+async fn a_member_id_is_no_credential_and_a_token_does_not_reveal_it() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     ann.hello().await;
@@ -62,7 +66,7 @@ async fn an_id_is_no_credential_and_a_token_shows_none() {
         eve.refused(json!({"type": "hello", "token": id})).await,
         "bad_token"
     );
-    // A default nickname is the same whenever its owner comes back, so that it says nothing new.
+    // A default nickname is the same whenever its owner returns, so it reveals nothing new.
     let name = ann.view("a").members[&id].clone();
     ann.done(json!({"type": "leave", "room": "a"})).await;
     assert_eq!(ann.join("a").await["you"]["nickname"], name);

@@ -1,4 +1,4 @@
-//! Clients of another version: what they add is passed over, what they lack is not needed.
+//! Clients of another version: what they add is ignored, and what they leave out is not required.
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::*;
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
-async fn fields_of_a_later_version_are_ignored() {
+async fn fields_from_a_later_version_are_ignored() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     let later = json!({"new": [1, {"deep": null}], "protocol": 2});
@@ -31,7 +31,7 @@ async fn fields_of_a_later_version_are_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn commands_of_a_later_version_are_refused_and_the_connection_lives() {
+async fn commands_from_a_later_version_are_refused_and_the_connection_stays_open() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for _ in 0..30 {
@@ -46,7 +46,7 @@ async fn commands_of_a_later_version_are_refused_and_the_connection_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_says_no_hello_and_numbers_nothing_is_served() {
+async fn a_client_without_a_hello_and_without_command_ids_is_served() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     ann.send_raw(r#"{"type":"rooms"}"#);

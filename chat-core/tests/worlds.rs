@@ -1,4 +1,5 @@
-//! Many seeded worlds, each checked as a whole. `WORLD_SEEDS` is how many, `WORLD_SEED` runs one alone.
+//! Many seeded worlds, each checked as a whole. `WORLD_SEEDS` is their number, and `WORLD_SEED`
+//! runs a single one.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_world_keeps_every_promise() {
+fn every_world_upholds_every_guarantee() {
     if let Some(seed) = number("WORLD_SEED") {
         println!("{:#?}", World::run(seed, STEPS));
         return;
@@ -52,16 +53,16 @@ fn every_world_keeps_every_promise() {
         "created",
         "room_exists",
     ] {
-        assert!(heard.contains_key(kind), "no world had: {kind}");
+        assert!(heard.contains_key(kind), "no world contained `{kind}`");
     }
     assert!(
         closes.contains_key(&0),
-        "no world had a connection too slow to be told"
+        "no world had a connection that was too slow to receive its close code"
     );
 }
 
 #[test]
-fn a_world_runs_again_to_the_byte() {
+fn a_seed_always_runs_exactly_the_same_world() {
     let mut transcripts = Vec::new();
     for seed in [1, 2, 3, 4, 5, 6, 7, 8] {
         let first: Report = World::run(seed, STEPS);
@@ -70,5 +71,9 @@ fn a_world_runs_again_to_the_byte() {
     }
     transcripts.sort_unstable();
     transcripts.dedup();
-    assert_eq!(transcripts.len(), 8, "two seeds were the same world");
+    assert_eq!(
+        transcripts.len(),
+        8,
+        "two seeds must not run the same world"
+    );
 }

@@ -24,8 +24,8 @@ async fn everybody_is_told_and_the_engine_knows_when_all_have_gone() {
         let closing = client.event("closing").await;
         waits.insert(closing["reconnect_after_ms"].as_u64().unwrap());
         assert!(closing["reason"].is_string());
-        assert_eq!(client.ended().await.code, CloseCode::GOING_AWAY);
-        assert_eq!(client.closed(), Some(1001));
+        assert_eq!(client.until_closed().await.code, CloseCode::GOING_AWAY);
+        assert_eq!(client.close_code(), Some(1001));
     }
     assert!(waits.len() > 10, "all come back at once: {waits:?}");
     drain.await.unwrap();
@@ -42,9 +42,9 @@ async fn what_was_acknowledged_is_heard_before_the_end() {
         ann.command(json!({"type": "send", "room": "r", "text": n.to_string()}));
     }
     let heard = async {
-        while !ann.is_over() || !ben.is_over() {
-            ann.pump();
-            ben.pump();
+        while !ann.is_closed() || !ben.is_closed() {
+            ann.receive_available();
+            ben.receive_available();
             tokio::task::yield_now().await;
         }
         (ann.drain(), ben.drain())
@@ -85,7 +85,7 @@ async fn nobody_is_gone_before_it_has_what_another_thread_acknowledges() {
                     client.command(json!({"type": "send", "room": "r", "text": text.to_string()}));
                     tokio::task::yield_now().await;
                 }
-                client.ended().await;
+                client.until_closed().await;
                 let heard = client.drain();
                 let acknowledged = only(&heard, "sent")
                     .iter()

@@ -31,7 +31,7 @@ async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
         let chat = chat();
         let mut ann = member(&chat, "quiet", "Ann").await;
         let mut ben = member(&chat, "quiet", "Ben").await;
-        ann.rest().await;
+        ann.until_idle().await;
         let flooders: Vec<ClientEnd> = (0..FLOODERS).map(|_| raw(&chat, "busy")).collect();
         chat.ensure_room("busy").await.unwrap();
         for _ in 0..EACH {
@@ -42,7 +42,7 @@ async fn a_quiet_room_is_a_few_turns_behind_a_flood_whatever_waits_there() {
         let mut last = 0;
         for n in 0..5 {
             let before = host(&chat, "busy").announce("where are we?").await.unwrap();
-            ann.say("quiet", &n.to_string()).await;
+            ann.send("quiet", &n.to_string()).await;
             ben.event("message").await;
             last = host(&chat, "busy").announce("and now?").await.unwrap();
             // To be heard, to be delivered, and one for each wake between.
@@ -70,7 +70,7 @@ async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
     let mut ann = Client::connect_with(&chat, 0, ledger.clone());
     ann.join("busy").await;
     ann.join("quiet").await;
-    ann.rest().await;
+    ann.until_idle().await;
     ann.end().stall();
     for _ in 0..5000 {
         host(&chat, "busy")
@@ -80,7 +80,7 @@ async fn a_member_of_both_waits_for_one_batch_of_the_busy_room() {
     }
     host(&chat, "quiet").announce("psst").await.unwrap();
     ann.end().resume();
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     let bytes = |events: &[Value]| {
         events
             .iter()
@@ -103,9 +103,9 @@ async fn a_pump_of_history_delays_nobody() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for _ in 0..200 {
-        ann.say("r", &"x".repeat(1000)).await;
+        ann.send("r", &"x".repeat(1000)).await;
     }
-    ann.rest().await;
+    ann.until_idle().await;
     let pump = raw(&chat, "r");
     pass(ms(1)).await;
     while pump.try_recv().is_some() {}
@@ -118,7 +118,7 @@ async fn a_pump_of_history_delays_nobody() {
         let is_page = |event: &Received| matches!(event, Received::Text(json) if json.starts_with(br#"{"type":"history""#));
         taken.filter(is_page).count()
     };
-    ann.say("r", "meanwhile").await;
+    ann.send("r", "meanwhile").await;
     // A page fills the outbox, and a full outbox ends the turn.
     let served = pages();
     assert!(served <= 5, "{served} pages went before one word");

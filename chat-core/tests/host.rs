@@ -99,14 +99,14 @@ async fn a_ban_that_does_not_fit_is_an_error() {
 async fn tokens_live_as_long_as_the_limit_says() {
     let chat = chat_with(|limits| limits.token_ttl = secs(60));
     let mut ann = Client::connect(&chat);
-    let welcome = ann.done(json!({"type": "hello"})).await;
+    let welcome = ann.expect_success(json!({"type": "hello"})).await;
     assert_eq!(welcome["expires_at"], START + 60_000);
     let hello = json!({"type": "hello", "token": welcome["token"]});
     pass(secs(59)).await;
-    Client::connect(&chat).done(hello.clone()).await;
+    Client::connect(&chat).expect_success(hello.clone()).await;
     pass(secs(1)).await;
     let mut late = Client::connect(&chat);
-    assert_eq!(late.refused(hello).await, "bad_token");
+    assert_eq!(late.expect_error(hello).await, "bad_token");
 }
 
 /// Without tokio's timer no room would ever end.

@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 /// Joins with a position, over a new connection under the old token.
 async fn back(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value {
-    client.end().cut();
+    client.end().abort();
     client.reconnect(chat);
     client.hello().await;
     let since = json!({"epoch": epoch, "seq": seq});
     client
-        .done(json!({"type": "join", "room": "r", "since": since}))
+        .expect_success(json!({"type": "join", "room": "r", "since": since}))
         .await
 }
 
 async fn texts(client: &mut Client) -> Vec<String> {
-    let heard = only(&client.rest().await, "message");
+    let heard = only(&client.until_idle().await, "message");
     heard
         .iter()
         .map(|message| message["text"].as_str().unwrap().to_owned())
@@ -31,10 +31,10 @@ async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    let seq = ann.say("r", "seen").await;
+    let seq = ann.send("r", "seen").await;
     ben.event("message").await;
-    ben.end().cut();
-    ann.say("r", "one").await;
+    ben.end().abort();
+    ann.send("r", "one").await;
     host(&chat, "r").announce("two").await.unwrap();
     let epoch = ann.view("r").epoch.clone();
     let joined = back(&mut ben, &chat, &epoch, seq).await;
@@ -42,8 +42,8 @@ async fn what_was_missed_comes_once_in_order_and_before_anything_newer() {
         (&joined["recovered"], &joined["messages"], &joined["seq"]),
         (&json!(true), &json!([]), &json!(3))
     );
-    ann.say("r", "three").await;
-    let heard = ben.rest().await;
+    ann.send("r", "three").await;
+    let heard = ben.until_idle().await;
     let said: Vec<&Value> = heard
         .iter()
         .filter(|event| event.get("seq").is_some())
@@ -75,7 +75,7 @@ async fn nothing_missed_is_a_success_too() {
         let joined = back(&mut ben, &chat, &epoch, at).await;
         assert_eq!(joined["recovered"], true, "{joined}");
         assert!(texts(&mut ben).await.is_empty());
-        ben.say("r", said).await;
+        ben.send("r", said).await;
         assert_eq!(texts(&mut ben).await, [said]);
     }
 }
@@ -87,9 +87,9 @@ async fn a_quiet_connection_of_long_ago_is_recovered() {
     let mut ben = Client::connect(&chat);
     let joined = ben.join("r").await;
     pass(secs(3600)).await;
-    ben.end().cut();
+    ben.end().abort();
     pass(secs(3600)).await;
-    ann.say("r", "hi").await;
+    ann.send("r", "hi").await;
     let epoch = joined["epoch"].as_str().unwrap().to_owned();
     assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], true);
     assert_eq!(texts(&mut ben).await, ["hi"]);
@@ -100,7 +100,7 @@ async fn another_epoch_and_a_future_position_are_not_recovered() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=60 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
@@ -127,7 +127,7 @@ async fn the_edge_of_what_is_retained() {
     let chat = chat_with(|limits| limits.log_events = 10);
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=25 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
@@ -147,7 +147,7 @@ async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=120 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let count = |joined: &Value| joined["messages"].as_array().unwrap().len();
     for (asked, told) in [
@@ -158,7 +158,7 @@ async fn who_is_not_recovered_gets_as_much_as_it_asks_for() {
     ] {
         let mut ben = Client::connect(&chat);
         let joined = ben
-            .done(json!({"type": "join", "room": "r", "history": asked}))
+            .expect_success(json!({"type": "join", "room": "r", "history": asked}))
             .await;
         assert_eq!(count(&joined), told, "{asked}");
         assert_eq!(joined["recovered"], false);
@@ -171,27 +171,30 @@ async fn a_room_for_those_who_were_there_gives_nothing_of_before() {
     let create = Create::default().history_from(HistoryFrom::Join);
     room(&chat, "r", create).await;
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "secret").await;
+    ann.send("r", "secret").await;
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
     let since = json!({"epoch": epoch, "seq": 0});
     let joined = ben
-        .done(json!({"type": "join", "room": "r", "since": since, "history": 50}))
+        .expect_success(json!({"type": "join", "room": "r", "since": since, "history": 50}))
         .await;
     assert_eq!(
         (&joined["recovered"], &joined["messages"]),
         (&json!(false), &json!([]))
     );
-    ann.say("r", "for both").await;
-    let page = ben.done(json!({"type": "history", "room": "r"})).await;
+    ann.send("r", "for both").await;
+    let page = ben
+        .expect_success(json!({"type": "history", "room": "r"}))
+        .await;
     assert_eq!(
         each(page["messages"].as_array().unwrap(), "text"),
         ["for both"]
     );
     assert_eq!(page["more"], false);
     // What was said while it was away is its to read: its first admission counts.
-    ben.done(json!({"type": "leave", "room": "r"})).await;
-    ann.say("r", "meanwhile").await;
+    ben.expect_success(json!({"type": "leave", "room": "r"}))
+        .await;
+    ann.send("r", "meanwhile").await;
     assert_eq!(back(&mut ben, &chat, &epoch, 0).await["recovered"], false);
     let joined = back(&mut ben, &chat, &epoch, 1).await;
     assert_eq!(joined["recovered"], true);
@@ -203,7 +206,7 @@ async fn a_position_in_one_room_shows_nothing_of_another() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.join("secret").await;
-    ann.say("secret", "x").await;
+    ann.send("secret", "x").await;
     let secret = ann.view("secret").epoch.clone();
     let mut ben = Client::connect(&chat);
     ben.hello().await;
@@ -215,7 +218,7 @@ async fn a_position_in_one_room_shows_nothing_of_another() {
 async fn a_position_that_is_no_number_is_refused() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "x").await;
+    ann.send("r", "x").await;
     let epoch = ann.view("r").epoch.clone();
     let mut eve = Client::connect(&chat);
     for seq in [
@@ -228,8 +231,8 @@ async fn a_position_that_is_no_number_is_refused() {
     ] {
         let since = json!({"epoch": epoch, "seq": seq});
         let join = json!({"type": "join", "room": "r", "since": since});
-        assert_eq!(eve.refused(join).await, "bad_command", "{seq}");
-        eve.done(json!({"type": "ping"})).await;
+        assert_eq!(eve.expect_error(join).await, "bad_command", "{seq}");
+        eve.expect_success(json!({"type": "ping"})).await;
     }
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }

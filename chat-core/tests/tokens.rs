@@ -9,7 +9,9 @@ use serde_json::json;
 
 async fn id_in_room(chat: &Chat, token: &str) -> Result<String, String> {
     let mut client = Client::connect(chat);
-    let welcome = client.ask(json!({"type": "hello", "token": token})).await;
+    let welcome = client
+        .request(json!({"type": "hello", "token": token}))
+        .await;
     if welcome["type"] == "error" {
         return Err(welcome["code"].as_str().unwrap().to_owned());
     }
@@ -37,7 +39,9 @@ async fn a_token_gives_the_same_member_back_and_a_new_token() {
     assert_eq!(id_in_room(&chat, &token).await, Ok(id.clone()));
     pass(secs(3600)).await;
     let mut again = Client::connect(&chat);
-    let welcome = again.done(json!({"type": "hello", "token": token})).await;
+    let welcome = again
+        .expect_success(json!({"type": "hello", "token": token}))
+        .await;
     assert_ne!(welcome["token"], token, "it lives as long again");
     assert_eq!(welcome["expires_at"], START + 3_600_000 + 30 * 86_400_000);
     assert_eq!(id_in_room(&chat, again.token()).await, Ok(id));
@@ -85,9 +89,9 @@ async fn a_token_expires_by_the_calendar_and_not_under_a_connection() {
         Err("bad_token".into())
     );
     pass(secs(month + 1)).await;
-    ann.rest().await;
-    assert_eq!(ann.closed(), None);
-    ann.done(json!({"type": "ping"})).await;
+    ann.until_idle().await;
+    assert_eq!(ann.close_code(), None);
+    ann.expect_success(json!({"type": "ping"})).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,15 +99,15 @@ async fn who_comes_with_an_expired_token_may_go_on_as_somebody_new() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let (token, id) = (ann.token().to_owned(), ann.view("r").me.clone());
-    ann.say("r", "of the old identity").await;
-    ann.end().cut();
+    ann.send("r", "of the old identity").await;
+    ann.end().abort();
     pass(secs(31 * 86_400)).await;
     let mut again = Client::connect(&chat);
     let hello = json!({"type": "hello", "token": token});
-    assert_eq!(again.refused(hello).await, "bad_token");
-    again.done(json!({"type": "hello"})).await;
+    assert_eq!(again.expect_error(hello).await, "bad_token");
+    again.expect_success(json!({"type": "hello"})).await;
     let joined = again
-        .done(json!({"type": "join", "room": "r", "nickname": "Ann"}))
+        .expect_success(json!({"type": "join", "room": "r", "nickname": "Ann"}))
         .await;
     assert_ne!(
         joined["you"]["id"], id,
@@ -126,7 +130,9 @@ async fn a_secret_is_what_a_token_outlives_an_engine_by() {
     // Rotated: the new one signs, the old one is still accepted; then it is dropped.
     let both = with(&["new", "old"], 3);
     let mut again = Client::connect(&both);
-    again.done(json!({"type": "hello", "token": token})).await;
+    again
+        .expect_success(json!({"type": "hello", "token": token}))
+        .await;
     let renewed = again.token().to_owned();
     let only_new = with(&["new"], 4);
     assert_eq!(id_in_room(&only_new, &renewed).await, Ok(id));
@@ -144,10 +150,10 @@ async fn whom_the_host_knows_is_welcome_at_once() {
             .unwrap()
             .identified(Identity::of_user(b"secret", user));
         tokio::spawn(async move { ticket.serve(server).await });
-        let mut client = Client::over(end, Ledger::default());
+        let mut client = Client::new(end, Ledger::default());
         assert_eq!(client.event("welcome").await.get("id"), None);
         assert_eq!(
-            client.refused(json!({"type": "hello"})).await,
+            client.expect_error(json!({"type": "hello"})).await,
             "already_identified"
         );
         ids.push(client.join("r").await["you"]["id"].clone());

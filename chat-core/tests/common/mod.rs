@@ -42,7 +42,7 @@ pub(crate) async fn room(chat: &Chat, id: &str, create: Create) {
 pub(crate) async fn member(chat: &Chat, room: &str, nickname: &str) -> Client {
     let mut client = Client::connect(chat);
     client
-        .done(json!({"type": "join", "room": room, "nickname": nickname}))
+        .expect_success(json!({"type": "join", "room": room, "nickname": nickname}))
         .await;
     client
 }
@@ -52,7 +52,7 @@ pub(crate) fn client_from(chat: &Chat, address: &str) -> Client {
     let (server, end) = pair(usize::MAX);
     let address = address.parse().expect("an address");
     tokio::spawn(chat.admit(Some(address)).expect("a place").serve(server));
-    Client::over(end, Ledger::default())
+    Client::new(end, Ledger::default())
 }
 
 /// Lets time go by.

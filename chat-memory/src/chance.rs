@@ -3,11 +3,11 @@
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A random number generator that first yields recorded choices, one byte each, and then numbers of a
-/// seeded generator.
+/// A random number generator that first yields recorded choices, one byte each, and then numbers of
+/// a seeded generator.
 ///
-/// Changing one byte changes one decision, which lets a fuzzer search step by step. The numbers after
-/// the last choice are always the same.
+/// Changing one byte changes one decision, which lets a fuzzer search step by step. The numbers
+/// after the last choice are always the same.
 ///
 /// ```
 /// use chat_memory::Chance;

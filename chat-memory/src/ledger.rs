@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// A record that all clients of a test share: the bytes of every log event, by room, epoch and `seq`.
+/// A record that all clients of a test share: the bytes of every log event, by room, epoch and
+/// `seq`.
 ///
-/// Every client records the events that it receives. If two clients receive different bytes under the
-/// same number, the second one panics, because the order of the log is broken. Clones share one record.
+/// Every client records the events that it receives. If two clients receive different bytes under
+/// the same number, the second one panics, because the order of the log is broken. Clones share one
+/// record.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Arc<Mutex<BTreeMap<Log, BTreeMap<u64, String>>>>);
 

@@ -1,8 +1,8 @@
-//! Tests for a chat without sockets: a transport in memory, clients that check what they receive, and
-//! worlds in virtual time.
+//! Tests for a chat without sockets: a transport in memory, clients that check what they receive,
+//! and worlds in virtual time.
 //!
-//! `chat-core` is tested with this crate, `chat-ws` runs its conformance suite, and so can any other
-//! transport or any host that embeds the engine.
+//! `chat-core` is tested with this crate, and `chat-ws` passes its conformance suite. Other
+//! transports, and hosts that embed the engine, can be tested in the same way.
 //!
 //! # A client against a chat
 //!
@@ -61,8 +61,9 @@
 //!
 //! # A world by its seed
 //!
-//! [`World`] simulates an engine with several users who send, leave, stall, break off and come back at
-//! random, and checks the whole history at the end. The same seed is the same run, to the byte:
+//! [`World`] simulates an engine with several users who send, leave, stall, lose their connections
+//! and come back at random, and checks the whole history at the end. The same seed is the same run,
+//! to the byte:
 //!
 //! ```
 //! use chat_memory::World;
@@ -73,23 +74,23 @@
 //! }
 //! ```
 //!
-//! A fuzz target calls [`World::replay`] with its input instead, in which every byte is one decision.
-//! [`Chance`] turns such bytes into random numbers for any test, and [`inputs`] makes some where no
-//! fuzzer does.
+//! A fuzz target calls [`World::replay`] with its input instead, in which every byte is one
+//! decision. [`Chance`] turns such bytes into random numbers for any test, and [`inputs`] makes
+//! some where no fuzzer does.
 //!
 //! # The conformance suite against a transport
 //!
-//! Implement [`conformance::Peer`] for a client of the transport, and call [`conformance::run`] with a
-//! function that connects one to a given chat. The module has the [whole test](conformance) of the
-//! in-memory transport as its example.
+//! Implement [`conformance::Peer`] for a client of the transport, and call [`conformance::run`]
+//! with a function that connects one to a given chat. The module has the [whole test](conformance)
+//! of the in-memory transport as its example.
 //!
 //! # Runtime
 //!
-//! Clients need a tokio runtime with time enabled, as the engine does. With a paused clock, timeouts
-//! take no real time: use `#[tokio::test(start_paused = true)]`, or [`block_on_paused`] outside of an
-//! async test. [`World::run`] and [`World::replay`] make such a runtime of their own, so they panic
-//! within another one. [`pair`] and its ends need no runtime. The conformance suite runs with a paused
-//! clock and with a real one.
+//! Clients need a tokio runtime with time enabled, as the engine does. With a paused clock,
+//! timeouts take no real time: use `#[tokio::test(start_paused = true)]`, or [`block_on_paused`]
+//! outside of an async test. [`World::run`] and [`World::replay`] make such a runtime of their own,
+//! so they panic within another one. [`pair`] and its ends need no runtime. The conformance suite
+//! runs with a paused clock and with a real one.
 //!
 //! # Table of contents
 //!
@@ -103,9 +104,9 @@
 //! | `fields` | reads fields of events |
 //! | `ledger` | [`Ledger`]: the events of all rooms, as all clients together saw them |
 //! | `view` | [`View`]: a room as one connection sees it, updated and checked by every event |
-//! | `client` | [`Client`]: commands, replies and events; `client::checker` holds its protocol state |
+//! | `client` | [`Client`]: commands, replies and events; `client::checker` has the checks |
 //! | `conformance` | [`conformance::run`]: the suite, with its cases in `conformance::cases` |
-//! | `world` | [`World`] and [`Report`]: a simulation from its `state` over `actions` to its `checks` |
+//! | `world` | [`World`] and [`Report`]: a simulation; `world::checks` is what it promises |
 
 mod chance;
 mod client;

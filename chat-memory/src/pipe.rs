@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 
 /// Makes a connection.
 ///
-/// `window` is the size in bytes of the socket buffer that is simulated: while the server has written
-/// more than that and the client has not taken it, the server's end is not ready. A client with a
-/// window of `usize::MAX` accepts everything at once; with a window of 0, the server may write one
-/// message at a time.
+/// `window` is the size in bytes of the socket buffer that is simulated: while the server has
+/// written more than that and the client has not taken it, the server's end is not ready. A client
+/// with a window of `usize::MAX` accepts everything at once; with a window of 0, the engine
+/// cannot send anything before the client has received what was sent last.
 ///
 /// An idle connection costs a few hundred bytes: queues are allocated when they are used, and freed
 /// again.
@@ -48,7 +48,8 @@ pub fn pair(window: usize) -> (ServerEnd, ClientEnd) {
 
 /// The end that the engine serves: a [`Transport`](chat_core::Transport).
 ///
-/// Dropping it ends the connection. Whatever exceeds the window is lost then, as it is with a socket.
+/// Dropping it ends the connection. Whatever exceeds the window is lost then, as it is with a
+/// socket.
 #[derive(Debug)]
 pub struct ServerEnd(Arc<Mutex<Pipe>>);
 
@@ -254,7 +255,8 @@ impl ClientEnd {
         wake(&mut pipe.client_reader);
     }
 
-    /// Ends the connection as a broken network does: everything under way in either direction is lost.
+    /// Ends the connection as a broken network does: everything under way in either direction is
+    /// lost.
     pub fn abort(&self) {
         let mut pipe = self.0.lock();
         pipe.to_server = VecDeque::new();
@@ -288,8 +290,8 @@ fn wire_len(received: &Received) -> usize {
     }
 }
 
-/// Frees the memory of an empty queue that has been long. A short queue keeps its memory, so that it
-/// does not allocate for each message.
+/// Frees the memory of an empty queue that has been long. A short queue keeps its memory, so that
+/// it does not allocate for each message.
 fn shrink<T>(queue: &mut VecDeque<T>) {
     if queue.is_empty() && queue.capacity() > 8 {
         *queue = VecDeque::new();

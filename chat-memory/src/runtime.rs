@@ -6,9 +6,9 @@ use std::future::Future;
 ///
 /// The runtime is tokio's `current_thread` one, with time enabled, I/O disabled and the clock
 /// [paused](tokio::time::pause): whenever no task can run, the clock jumps to the next timer. So an
-/// hour of timeouts takes no real time, and the same future runs in the same way every time. The clock
-/// stands still while a blocking task (`tokio::task::spawn_blocking`) runs. Tasks that the future has
-/// spawned and not awaited are dropped at its end.
+/// hour of timeouts takes no real time, and a slow machine does not break a test. The
+/// clock stands still while a blocking task (`tokio::task::spawn_blocking`) runs. Tasks that the
+/// future has spawned and not awaited are dropped at its end.
 ///
 /// `#[tokio::test(start_paused = true)]` does the same for a whole test; this function is for tests
 /// that need many runtimes, such as fuzz targets.

@@ -1,4 +1,5 @@
-//! One room as one connection sees it: a state that every event updates, and that checks every event.
+//! One room as one connection sees it: a state that every event updates, and that checks every
+//! event.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +11,9 @@ use crate::ledger::Ledger;
 
 /// A joined room.
 ///
-/// [`Client`](crate::Client) keeps a view of each of its rooms. Clients of other transports can keep
-/// their own: begin with [`from_joined`](Self::from_joined), then pass every later event of the room
-/// to the method for its type. `raw` is always the whole event as it was received.
+/// [`Client`](crate::Client) keeps a view of each of its rooms. Clients of other transports can
+/// keep their own: begin with [`from_joined`](Self::from_joined), then pass every later event of
+/// the room to the method for its type. `raw` is always the whole event as it was received.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The id of the room.
@@ -25,15 +26,15 @@ pub struct View {
     pub me: String,
     /// The version of `members`.
     pub version: u64,
-    /// The version of the last `joined` or `presence`. It is behind `version` after a `members` reply
-    /// that is newer.
+    /// The version of the last `joined` or `presence`. It is behind `version` after a `members`
+    /// reply that is newer.
     pub presence_version: u64,
     /// How many members there are as of `version`.
     pub count: u64,
     /// Nicknames by id, as far as they are known.
     pub members: BTreeMap<String, String>,
-    /// Whether `members` is the whole list as of `version`. In large rooms and after skipped versions
-    /// it is not.
+    /// Whether `members` is the whole list as of `version`. In large rooms and after skipped
+    /// versions it is not.
     pub complete: bool,
     /// How many events were skipped by declared gaps.
     pub skipped: u64,
@@ -121,13 +122,14 @@ impl View {
         check_page(&self.room, &self.epoch, &messages(raw), ledger);
     }
 
-    /// Applies a `members` reply. A first page, which is one without a `cursor` in its command, starts
-    /// the list anew; the last page completes it.
+    /// Applies a `members` reply. A first page, which is one without a `cursor` in its command,
+    /// starts the list anew; the last page completes it.
     ///
     /// # Panics
     /// If a field is missing.
     pub fn apply_members(&mut self, page: &Value, first: bool) {
-        // Pages of two versions do not fit together.
+        // Pages of two versions do not fit together: between them, the connection has received
+        // changes that an older page does not have.
         if first || number(page, "version") == self.version {
             self.apply_list(page, first, page["cursor"].is_null());
         }
@@ -146,8 +148,8 @@ impl View {
     /// Applies a `presence`.
     ///
     /// # Panics
-    /// If its version is old, if it contradicts itself, or if it does not fit a complete list of the
-    /// version before.
+    /// If its version is old, if it contradicts itself, or if it does not fit a complete list of
+    /// the version before.
     pub fn apply_presence(&mut self, event: &Value) {
         let version = number(event, "version");
         assert!(version > self.presence_version, "an old version: {event}");

@@ -59,9 +59,5 @@ async fn connect(chat: &Chat) -> Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websocket_over_loopback() {
-    conformance::run(|chat| {
-        let chat = chat.clone();
-        async move { connect(&chat).await }
-    })
-    .await;
+    conformance::run(connect).await;
 }

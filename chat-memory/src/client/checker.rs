@@ -8,8 +8,8 @@ use crate::fields::{number, text};
 use crate::ledger::Ledger;
 use crate::view::View;
 
-/// The protocol state of one client. Views and pending commands belong to its present connection; keys,
-/// positions and the token outlive it.
+/// The protocol state of one client. Views and pending commands belong to its present connection;
+/// keys, positions and the token outlive it.
 #[derive(Debug)]
 pub(super) struct Checker {
     ledger: Ledger,

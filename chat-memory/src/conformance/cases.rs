@@ -37,8 +37,8 @@ pub(super) async fn welcome_first<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) {
     assert_eq!(pong, json!({"type": "pong", "id": 9}));
 }
 
-/// Messages arrive at every member in the order in which they were sent, and `sent` comes before the
-/// sender's own `message`.
+/// Messages arrive at every member in the order in which they were sent, and `sent` comes before
+/// the sender's own `message`.
 pub(super) async fn order<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) {
     let chat = engine().build();
     let mut ann = join(connect(&chat).await, "hall").await;
@@ -138,8 +138,8 @@ pub(super) async fn interleaved_rooms<P: Peer>(connect: &impl AsyncFn(&Chat) -> 
     }
 }
 
-/// A client whose connection broke comes back with its token and position. It receives what it missed,
-/// once each, before anything newer.
+/// A client whose connection broke comes back with its token and position. It receives what it
+/// missed, once each, before anything newer.
 pub(super) async fn recovery<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) {
     let chat = engine().build();
     let mut ann = join(connect(&chat).await, "hall").await;
@@ -186,8 +186,8 @@ pub(super) async fn binary_message<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) 
     next_of_type(&mut other, "pong").await;
 }
 
-/// Each malformed command is answered, and the tenth in a row also closes with 1008. One good command
-/// in between starts the count again.
+/// Each malformed command is answered, and the tenth in a row also closes with 1008. One good
+/// command in between starts the count again.
 pub(super) async fn malformed_commands<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) {
     let chat = engine().build();
     let mut ann = connect(&chat).await;
@@ -206,8 +206,8 @@ pub(super) async fn malformed_commands<P: Peer>(connect: &impl AsyncFn(&Chat) ->
     );
 }
 
-/// A client that does not read is sent a gap later, or its connection is ended; no other client waits
-/// for it or misses anything.
+/// A client that does not read is sent a gap later, or its connection is ended; no other client
+/// waits for it or misses anything.
 pub(super) async fn slow_reader<P: Peer>(connect: &impl AsyncFn(&Chat) -> P) {
     /// Together with the size of the text, more than the buffers of a loopback connection hold.
     const MESSAGES: u64 = 640;

@@ -1,9 +1,9 @@
 //! The suite that every transport must pass: the promises of `chat.v1`, checked by a client of that
 //! transport.
 //!
-//! The tests of a transport implement [`Peer`] for one of its clients and call [`run`]. The suite waits
-//! for events, never for an amount of time, so it runs with a paused clock and with a real one. A case
-//! that hangs fails after [`CASE_TIMEOUT`].
+//! The tests of a transport implement [`Peer`] for one of its clients and call [`run`]. The suite
+//! waits for events, never for an amount of time, so it runs with a paused clock and with a real
+//! one. A case that hangs fails after [`CASE_TIMEOUT`].
 //!
 //! This is the whole test of the in-memory transport:
 //!
@@ -48,7 +48,7 @@
 //!
 //! async fn connect(chat: &Chat) -> MemoryPeer {
 //!     let (server, client) = pair(256 * 1024);
-//!     tokio::spawn(chat.admit(None).expect("the engine admits everybody").serve(server));
+//!     tokio::spawn(chat.admit(None).expect("the engine must admit a connection").serve(server));
 //!     MemoryPeer(client)
 //! }
 //!
@@ -70,8 +70,8 @@ pub const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs all cases, one after the other.
 ///
-/// `connect` connects a new peer to a server of the given engine. A case makes an engine of its own and
-/// connects some peers to it; their servers may run for as long as the test.
+/// `connect` connects a new peer to a server of the given engine. A case makes an engine of its own
+/// and connects some peers to it; their servers may run for as long as the test.
 ///
 /// # Panics
 /// If the transport fails a case. A case that hangs is named.

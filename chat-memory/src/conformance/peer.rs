@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// A client of the transport under test. It checks nothing, and sends nothing by itself but what the
-/// transport demands, such as pongs.
+/// A client of the transport under test. It checks nothing, and sends nothing by itself but what
+/// the transport demands, such as pongs.
 #[allow(
     async_fn_in_trait,
     reason = "implemented by tests, which need no bounds on the futures"

@@ -11,8 +11,8 @@ use super::state::{LOCKED, MADE, PASSWORD, State};
 use super::time::settle_one;
 use crate::pipe::pair;
 
-/// One random action of a user who is online. It is about `room`, or more often about a room that they
-/// have joined, where more is allowed.
+/// One random action of a user who is online. It is about `room`, or more often about a room that
+/// they have joined, where more is allowed.
 pub(super) async fn random_action(state: &mut State, n: usize, room: String) {
     let views = state.users[n].client.views();
     let rooms: Vec<String> = views.keys().cloned().collect();
@@ -94,7 +94,7 @@ pub(super) fn connect(state: &mut State, n: usize) {
         connection.await;
     });
     let own_token = state.users[n].client.known_token();
-    // A user without a token may be another window of somebody who has one.
+    // A user without a token may become a second window of another user.
     let token = own_token.or_else(|| {
         let other = state.users.choose(&mut state.rng)?;
         let shared = state.rng.random_bool(0.2);

@@ -1,5 +1,5 @@
-//! Seeded worlds: clients in the rooms of one engine, in virtual time, with every fault that can happen
-//! between them.
+//! Seeded worlds: clients in the rooms of one engine, in virtual time, with every fault that can
+//! happen between them.
 
 mod actions;
 mod checks;
@@ -24,15 +24,16 @@ use crate::runtime::block_on_paused;
 ///
 /// One number, or a string of choices, decides everything in it: which user does what, which
 /// connection runs next, which connection stalls or breaks, and how much time passes. So the same
-/// number is the same run, to the byte. At the end all faults cease, and the whole history is checked
-/// for:
+/// number is the same run, to the byte. At the end all faults cease, and the whole history is
+/// checked for:
 ///
 /// 1. presence: every client's list of members is that of the server, and the true one;
 /// 2. liveness: a new user can join wherever there is a seat, and their messages arrive;
 /// 3. retention: the history has what must be retained, without holes;
-/// 4. acknowledged messages: each is in the history at its acknowledged `seq`, unless it is no longer
-///    retained;
-/// 5. events: each was sent by the member that it names, in the room that it names, and is there once;
+/// 4. acknowledged messages: each is in the history at its acknowledged `seq`, unless it is no
+///    longer retained;
+/// 5. events: each was sent by the member that it names, in the room that it names, and is there
+///    once;
 /// 6. tasks: no task outlives its connection;
 /// 7. the engine's count of connections.
 ///

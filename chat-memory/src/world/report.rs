@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 pub struct Report {
     /// A hash of every byte that every client received.
     pub transcript: u64,
-    /// How many of each kind of event were received. Errors count by their code; `joined recovered` and
-    /// `removed` with its reason count by themselves.
+    /// How many of each kind of event were received. Errors count by their code; `joined recovered`
+    /// and `removed` with its reason count by themselves.
     pub events: BTreeMap<String, u64>,
-    /// How many connections ended with each close code; 0 stands for an end without one. Ends that the
-    /// client chose do not count.
+    /// How many connections ended with each close code; 0 stands for an end without one. Ends that
+    /// the client chose do not count.
     pub closes: BTreeMap<u16, u64>,
 }

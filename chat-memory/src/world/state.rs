@@ -24,8 +24,8 @@ pub(super) struct State {
     pub(super) rooms: Vec<RoomId>,
     /// How many events a log retains.
     pub(super) log_events: u64,
-    /// Who sent a text to a room, whether it arrived or not. Only a message that is sent again under
-    /// its key has a text that was sent before.
+    /// Who sent a text to a room, whether it arrived or not. Only a message that is sent again
+    /// under its key has a text that was sent before.
     pub(super) senders: BTreeMap<(String, String), usize>,
     /// Rooms and texts of the host's notices.
     pub(super) notices: BTreeSet<(String, String)>,

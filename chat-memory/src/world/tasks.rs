@@ -30,8 +30,8 @@ impl Wake for Woken {
 }
 
 impl Tasks {
-    /// Adds a task and returns its number, which may be that of a task that has ended. The task counts
-    /// as woken.
+    /// Adds a task and returns its number, which may be that of a task that has ended. The task
+    /// counts as woken.
     pub(super) fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let task = Task {
             future: Box::pin(future),

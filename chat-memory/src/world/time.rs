@@ -39,8 +39,8 @@ pub(super) async fn advance_by_one_of(state: &mut State, times: [u64; 4]) {
 
 /// Runs one connection until nothing wakes it, including a password hash.
 ///
-/// A hash is computed on another thread. Nothing else runs in the meantime, so that its end has a fixed
-/// place in the run; the paused clock stands still until then.
+/// A hash is computed on another thread. Nothing else runs in the meantime, so that its end has a
+/// fixed place in the run; the paused clock stands still until then.
 pub(super) async fn settle_one(state: &mut State, task: usize) {
     while state.tasks.poll_until_idle(task) {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -24,8 +24,8 @@ async fn a_drain_notifies_every_client_and_ends_when_all_have_gone() {
         let closing = client.event("closing").await;
         waits.insert(closing["reconnect_after_ms"].as_u64().unwrap());
         assert!(closing["reason"].is_string());
-        assert_eq!(client.ended().await.code, CloseCode::GOING_AWAY);
-        assert_eq!(client.closed(), Some(1001));
+        assert_eq!(client.until_closed().await.code, CloseCode::GOING_AWAY);
+        assert_eq!(client.close_code(), Some(1001));
     }
     assert!(
         waits.len() > 10,
@@ -45,9 +45,9 @@ async fn acknowledged_messages_are_delivered_before_a_drain_ends() {
         ann.command(json!({"type": "send", "room": "r", "text": n.to_string()}));
     }
     let heard = async {
-        while !ann.is_over() || !ben.is_over() {
-            ann.pump();
-            ben.pump();
+        while !ann.is_closed() || !ben.is_closed() {
+            ann.receive_available();
+            ben.receive_available();
             tokio::task::yield_now().await;
         }
         (ann.drain(), ben.drain())
@@ -89,7 +89,7 @@ async fn every_client_receives_what_another_thread_acknowledges_during_a_drain()
                     client.command(json!({"type": "send", "room": "r", "text": text.to_string()}));
                     tokio::task::yield_now().await;
                 }
-                client.ended().await;
+                client.until_closed().await;
                 let heard = client.drain();
                 let acknowledged = only(&heard, "sent")
                     .iter()

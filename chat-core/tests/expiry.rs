@@ -25,10 +25,10 @@ async fn members_receive_every_message_and_then_the_end_of_the_room() {
     ben.end().stall();
     pass(ms(29_990)).await;
     for n in 0..5 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     pass(ms(10)).await;
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     assert_eq!(heard.last().unwrap()["type"], "removed");
     assert_eq!(heard.last().unwrap()["reason"], "expired");
     ben.end().resume();
@@ -38,9 +38,9 @@ async fn members_receive_every_message_and_then_the_end_of_the_room() {
     assert_eq!(ben.event("removed").await["reason"], "expired");
     // The connection stays open and can join other rooms.
     ben.join("other").await;
-    ben.say("other", "here").await;
+    ben.send("other", "here").await;
     let send = json!({"type": "send", "room": "r", "text": "x"});
-    assert_eq!(ann.refused(send).await, "not_joined");
+    assert_eq!(ann.expect_error(send).await, "not_joined");
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,13 +52,13 @@ async fn the_id_of_an_ended_room_is_refused_for_a_while_and_then_free() {
     pass(secs(30)).await;
     ann.event("removed").await;
     let create = json!({"type": "create", "room": "r"});
-    assert_eq!(ann.refused(join("r")).await, "room_expired");
-    assert_eq!(ann.refused(create.clone()).await, "room_expired");
+    assert_eq!(ann.expect_error(join("r")).await, "room_expired");
+    assert_eq!(ann.expect_error(create.clone()).await, "room_expired");
     assert!(host(&chat, "r").announce("x").await.is_err());
     pass(ms(99_990)).await;
-    assert_eq!(ann.refused(join("r")).await, "room_expired");
+    assert_eq!(ann.expect_error(join("r")).await, "room_expired");
     pass(ms(20)).await;
-    ann.done(create).await;
+    ann.expect_success(create).await;
     assert_ne!(ann.join("r").await["epoch"], first);
 }
 
@@ -67,11 +67,11 @@ async fn a_position_from_before_the_room_ended_is_not_recovered_after_it_is_made
     let chat = chat_with(|limits| limits.ended_for = secs(1));
     room(&chat, "r", short_lived()).await;
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "in the first life").await;
+    ann.send("r", "in the first life").await;
     pass(secs(40)).await;
-    ann.rest().await;
+    ann.until_idle().await;
     let mut ben = member(&chat, "r", "Ben").await;
-    ben.say("r", "in the second").await;
+    ben.send("r", "in the second").await;
     let joined = ann.rejoin("r").await;
     assert_eq!(joined["recovered"], false);
     assert_eq!(
@@ -92,7 +92,7 @@ async fn the_number_of_remembered_ended_rooms_is_bounded() {
     let mut ann = Client::connect(&chat);
     let mut remembered = Vec::new();
     for n in 0..20 {
-        let reply = ann.ask(join(&format!("r{n}"))).await;
+        let reply = ann.request(join(&format!("r{n}"))).await;
         remembered.push(reply["code"] == "room_expired");
     }
     assert_eq!(remembered, [[false; 10], [true; 10]].concat());
@@ -102,16 +102,16 @@ async fn the_number_of_remembered_ended_rooms_is_bounded() {
 async fn the_host_can_close_a_room() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "last words").await;
+    ann.send("r", "last words").await;
     host(&chat, "r").close(Some("tidying up")).await.unwrap();
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     let removed = heard.last().unwrap();
     assert_eq!(
         (&removed["reason"], &removed["text"]),
         (&json!("closed"), &json!("tidying up"))
     );
     assert_eq!(only(&heard, "message").len(), 1);
-    assert_eq!(ann.refused(join("r")).await, "room_expired");
+    assert_eq!(ann.expect_error(join("r")).await, "room_expired");
     assert!(host(&chat, "r").close(None).await.is_err());
 }
 
@@ -123,7 +123,8 @@ async fn an_empty_room_without_a_ttl_is_forgotten_and_its_id_becomes_free() {
     let first = ann.join("r").await["epoch"].clone();
     pass(secs(600)).await;
     assert_eq!(chat.stats().rooms, 1);
-    ann.done(json!({"type": "leave", "room": "r"})).await;
+    ann.expect_success(json!({"type": "leave", "room": "r"}))
+        .await;
     pass(secs(59)).await;
     assert_eq!(chat.stats().rooms, 1);
     pass(secs(2)).await;
@@ -148,11 +149,11 @@ async fn a_send_that_races_the_end_of_its_room_is_acknowledged_and_delivered_or_
         let sent = ann.reply(id).await.unwrap()["type"] == "sent";
         pass(ms(10)).await;
         assert_eq!(
-            only(&ben.rest().await, "message").len(),
+            only(&ben.until_idle().await, "message").len(),
             usize::from(sent),
             "{early}"
         );
-        let ends = only(&ann.rest().await, "removed").len();
+        let ends = only(&ann.until_idle().await, "removed").len();
         assert_eq!((ends, ann.views().len()), (1, 0));
     }
 }

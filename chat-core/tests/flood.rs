@@ -32,7 +32,7 @@ async fn a_flood_elsewhere_delays_a_quiet_room_by_a_few_turns_only() {
         let chat = chat();
         let mut ann = member(&chat, "quiet", "Ann").await;
         let mut ben = member(&chat, "quiet", "Ben").await;
-        ann.rest().await;
+        ann.until_idle().await;
         let flooders: Vec<ClientEnd> = (0..FLOODERS)
             .map(|_| unchecked_client(&chat, "busy"))
             .collect();
@@ -45,7 +45,7 @@ async fn a_flood_elsewhere_delays_a_quiet_room_by_a_few_turns_only() {
         let mut last = 0;
         for n in 0..5 {
             let before = host(&chat, "busy").announce("where are we?").await.unwrap();
-            ann.say("quiet", &n.to_string()).await;
+            ann.send("quiet", &n.to_string()).await;
             ben.event("message").await;
             last = host(&chat, "busy").announce("and now?").await.unwrap();
             // One turn to receive the message, one to deliver it, and one for each wake in between.
@@ -73,7 +73,7 @@ async fn a_member_of_a_busy_and_a_quiet_room_waits_for_one_batch_of_the_busy_one
     let mut ann = Client::connect_with(&chat, 0, ledger.clone());
     ann.join("busy").await;
     ann.join("quiet").await;
-    ann.rest().await;
+    ann.until_idle().await;
     ann.end().stall();
     for _ in 0..5000 {
         host(&chat, "busy")
@@ -83,7 +83,7 @@ async fn a_member_of_a_busy_and_a_quiet_room_waits_for_one_batch_of_the_busy_one
     }
     host(&chat, "quiet").announce("psst").await.unwrap();
     ann.end().resume();
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     let bytes = |events: &[Value]| {
         events
             .iter()
@@ -109,9 +109,9 @@ async fn a_client_that_requests_many_history_pages_delays_nobody_else() {
         let chat = chat();
         let mut ann = member(&chat, "r", "Ann").await;
         for _ in 0..200 {
-            ann.say("r", &"x".repeat(1000)).await;
+            ann.send("r", &"x".repeat(1000)).await;
         }
-        ann.rest().await;
+        ann.until_idle().await;
         let pump = unchecked_client(&chat, "r");
         pass(ms(1)).await;
         while pump.try_recv().is_some() {}
@@ -127,7 +127,7 @@ async fn a_client_that_requests_many_history_pages_delays_nobody_else() {
             };
             taken.filter(is_page).count()
         };
-        ann.say("r", "meanwhile").await;
+        ann.send("r", "meanwhile").await;
         // A page fills the outbox, and a full outbox ends the turn.
         let served = pages();
         assert!(served <= 5, "{served} pages were served before one message");

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use chat_core::{Code, Create};
-use chat_memory::{Chance, ClientEnd, Received, inputs, pair};
+use chat_memory::{Chance, ClientEnd, Received, block_on_paused, inputs, pair};
 use common::*;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -28,9 +28,9 @@ fn any_bytes() {
 #[test]
 fn commands() {
     let play = |choices: &[u8]| {
-        let mut chance = Chance::of_choices(choices);
+        let mut chance = Chance::from_choices(choices);
         converse(std::iter::from_fn(|| {
-            (!chance.is_spent()).then(|| command(&mut chance))
+            (!chance.is_exhausted()).then(|| command(&mut chance))
         }));
     };
     bolero::check!().with_iterations(0).for_each(play);
@@ -39,12 +39,7 @@ fn commands() {
 
 /// Sends messages one by one and checks every answer against the documentation.
 fn converse(messages: impl IntoIterator<Item = Vec<u8>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on_paused(async {
         let chat = chat();
         room(&chat, "r", Create::default()).await;
         let (server, end) = pair(usize::MAX);

@@ -8,9 +8,9 @@ fn operations() {
     bolero::check!()
         .with_iterations(0)
         .for_each(|choices: &[u8]| {
-            World::play(choices);
+            World::replay(choices);
         });
     for choices in inputs(150, 1500) {
-        World::play(&choices);
+        World::replay(&choices);
     }
 }

@@ -23,30 +23,30 @@ async fn pages_read_during_a_conversation_hold_every_message_once() {
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
     for n in 0..230 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let (mut before, mut all) = (Value::Null, Vec::new());
     loop {
-        let page = ben.done(page(before.clone(), json!(30))).await;
+        let page = ben.expect_success(page(before.clone(), json!(30))).await;
         all.splice(0..0, seqs(&page));
-        ann.say("r", "meanwhile").await;
+        ann.send("r", "meanwhile").await;
         if page["more"] == false {
             break;
         }
         before = page["messages"][0]["seq"].clone();
     }
     assert_eq!(all, (1..=230).collect::<Vec<u64>>());
-    assert_eq!(only(&ben.rest().await, "message").len(), 238);
+    assert_eq!(only(&ben.until_idle().await, "message").len(), 238);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_page_keeps_to_its_limit_and_to_the_retained_messages() {
     let chat = chat_with(|limits| limits.log_events = 300);
     let mut ann = member(&chat, "r", "Ann").await;
-    let empty = ann.done(page(Value::Null, Value::Null)).await;
+    let empty = ann.expect_success(page(Value::Null, Value::Null)).await;
     assert_eq!((seqs(&empty), &empty["more"]), (vec![], &json!(false)));
     for n in 0..400 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     // Messages 101 to 400 are retained.
     let told = [
@@ -60,7 +60,7 @@ async fn a_page_keeps_to_its_limit_and_to_the_retained_messages() {
         (json!((1u64 << 53) - 1), json!(1), 400..=400, true),
     ];
     for (before, limit, expected, more) in told {
-        let page = ann.done(page(before.clone(), limit)).await;
+        let page = ann.expect_success(page(before.clone(), limit)).await;
         assert_eq!(
             (seqs(&page), &page["more"]),
             (expected.collect(), &json!(more)),
@@ -68,7 +68,7 @@ async fn a_page_keeps_to_its_limit_and_to_the_retained_messages() {
         );
     }
     for before in [1, 50, 101] {
-        let page = ann.done(page(json!(before), Value::Null)).await;
+        let page = ann.expect_success(page(json!(before), Value::Null)).await;
         assert_eq!(
             (seqs(&page), &page["more"]),
             (vec![], &json!(false)),
@@ -76,7 +76,7 @@ async fn a_page_keeps_to_its_limit_and_to_the_retained_messages() {
         );
     }
     for bad in [page(json!(0), Value::Null), page(Value::Null, json!(0))] {
-        assert_eq!(ann.refused(bad).await, "bad_command");
+        assert_eq!(ann.expect_error(bad).await, "bad_command");
     }
 }
 
@@ -85,26 +85,28 @@ async fn a_page_holds_complete_events_and_requires_membership() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let data = json!({"n": [1, 2.50, null, "\u{10FFFD}"]});
-    ann.done(json!({"type": "send", "room": "r", "text": "a\tb", "data": data}))
+    ann.expect_success(json!({"type": "send", "room": "r", "text": "a\tb", "data": data}))
         .await;
-    ann.done(json!({"type": "send", "room": "r", "text": "re", "reply_to": 1}))
+    ann.expect_success(json!({"type": "send", "room": "r", "text": "re", "reply_to": 1}))
         .await;
     host(&chat, "r").announce("notice").await.unwrap();
     let live: Vec<Value> = ann
-        .rest()
+        .until_idle()
         .await
         .into_iter()
         .filter(|event| event.get("seq").is_some())
         .collect();
-    let page = ann.done(page(Value::Null, Value::Null)).await;
+    let page = ann.expect_success(page(Value::Null, Value::Null)).await;
     assert_eq!(page["messages"], json!(live));
     assert_eq!(
         (&live[0]["data"], &live[1]["reply_to"], &live[2]["type"]),
         (&data, &json!(1), &json!("notice"))
     );
-    ann.done(json!({"type": "leave", "room": "r"})).await;
+    ann.expect_success(json!({"type": "leave", "room": "r"}))
+        .await;
     assert_eq!(
-        ann.refused(json!({"type": "history", "room": "r"})).await,
+        ann.expect_error(json!({"type": "history", "room": "r"}))
+            .await,
         "not_joined"
     );
 }
@@ -113,7 +115,7 @@ async fn a_page_holds_complete_events_and_requires_membership() {
 async fn data_is_delivered_byte_for_byte() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.rest().await;
+    ann.until_idle().await;
     let data = r#"{ "big":12345678901234567890.10, "dup":1,"dup":2 ,"e":"é" }"#;
     ann.send_raw(&format!(
         r#"{{"type":"send","room":"r","text":"x","data":{data}}}"#

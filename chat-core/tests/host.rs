@@ -102,7 +102,7 @@ async fn an_ended_room_is_remembered_once_whoever_leaves_it_late() {
     let mut late = Vec::new();
     for n in 0..5 {
         let mut member = member(&chat, "a", &format!("Member {n}")).await;
-        member.rest().await;
+        member.until_idle().await;
         member.end().stall();
         late.push(member);
     }
@@ -122,14 +122,14 @@ async fn an_ended_room_is_remembered_once_whoever_leaves_it_late() {
 async fn tokens_live_as_long_as_the_limit_says() {
     let chat = chat_with(|limits| limits.token_ttl = secs(60));
     let mut ann = Client::connect(&chat);
-    let welcome = ann.done(json!({"type": "hello"})).await;
+    let welcome = ann.expect_success(json!({"type": "hello"})).await;
     assert_eq!(welcome["expires_at"], START + 60_000);
     let hello = json!({"type": "hello", "token": welcome["token"]});
     pass(secs(59)).await;
-    Client::connect(&chat).done(hello.clone()).await;
+    Client::connect(&chat).expect_success(hello.clone()).await;
     pass(secs(1)).await;
     let mut late = Client::connect(&chat);
-    assert_eq!(late.refused(hello).await, "bad_token");
+    assert_eq!(late.expect_error(hello).await, "bad_token");
 }
 
 /// Without tokio's timer no room would ever end.

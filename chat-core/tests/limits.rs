@@ -21,19 +21,19 @@ async fn too_many_commands_are_refused_with_the_time_to_wait() {
     });
     let mut ann = Client::connect(&chat);
     for _ in 0..10 {
-        ann.done(ping()).await;
+        ann.expect_success(ping()).await;
     }
-    let refusal = ann.ask(ping()).await;
+    let refusal = ann.request(ping()).await;
     assert_eq!(
         (&refusal["code"], &refusal["retry_after_ms"]),
         (&json!("rate_limited"), &json!(100))
     );
     pass(ms(99)).await;
-    assert_eq!(ann.refused(ping()).await, "rate_limited");
+    assert_eq!(ann.expect_error(ping()).await, "rate_limited");
     pass(ms(1)).await;
-    ann.done(ping()).await;
+    ann.expect_success(ping()).await;
     // Every other client has its own quota.
-    Client::connect(&chat).done(ping()).await;
+    Client::connect(&chat).expect_success(ping()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,7 @@ async fn commands_that_make_more_work_use_up_more_of_the_quota() {
     ] {
         let mut ann = Client::connect(&chat);
         for n in 0..=fit {
-            let reply = ann.ask(command.clone()).await;
+            let reply = ann.request(command.clone()).await;
             assert_eq!(reply["code"] == "rate_limited", n == fit, "{n}: {command}");
         }
     }
@@ -65,8 +65,8 @@ async fn commands_that_make_more_work_use_up_more_of_the_quota() {
 async fn refusals_by_any_rate_limit_count_together() {
     let chat = chat_with(|limits| limits.rooms_per_identity = Quota::per(1, secs(3600)));
     let (mut ann, mut ben) = (Client::connect(&chat), Client::connect(&chat));
-    ann.done(json!({"type": "create"})).await;
-    ben.done(json!({"type": "create"})).await;
+    ann.expect_success(json!({"type": "create"})).await;
+    ben.expect_success(json!({"type": "create"})).await;
     for n in 0..150 {
         ann.send_raw(r#"{"type":"create"}"#);
         ben.send_raw(r#"{"type":"create"}"#);
@@ -74,10 +74,10 @@ async fn refusals_by_any_rate_limit_count_together() {
             ben.send_raw(r#"{"type":"ping"}"#);
         }
     }
-    assert_eq!(only(&ann.rest().await, "error").len(), 100);
-    assert_eq!(ann.closed(), Some(4004));
-    assert_eq!(only(&ben.rest().await, "error").len(), 150);
-    assert_eq!(ben.closed(), None);
+    assert_eq!(only(&ann.until_idle().await, "error").len(), 100);
+    assert_eq!(ann.close_code(), Some(4004));
+    assert_eq!(only(&ben.until_idle().await, "error").len(), 150);
+    assert_eq!(ben.close_code(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,12 +92,12 @@ async fn a_client_that_keeps_exceeding_its_rate_is_disconnected() {
     for _ in 0..200 {
         ann.send_raw(r#"{"type":"ping"}"#);
     }
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     assert_eq!(
         (only(&heard, "pong").len(), only(&heard, "error").len()),
         (5, 100)
     );
-    assert_eq!(ann.closed(), Some(4004));
+    assert_eq!(ann.close_code(), Some(4004));
     // A client that waits in between is not disconnected.
     let mut ben = Client::connect(&chat);
     for _ in 0..10 {
@@ -106,8 +106,8 @@ async fn a_client_that_keeps_exceeding_its_rate_is_disconnected() {
         }
         pass(secs(10)).await;
     }
-    ben.rest().await;
-    assert_eq!(ben.closed(), None);
+    ben.until_idle().await;
+    assert_eq!(ben.close_code(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,11 +124,11 @@ async fn a_rate_limited_send_is_not_delivered_and_its_key_may_be_used_again() {
             "type": "send", "room": "r", "text": format!("{n}"), "key": format!("{n}"),
         })
     };
-    ann.done(send(1)).await;
-    assert_eq!(ann.refused(send(2)).await, "rate_limited");
+    ann.expect_success(send(1)).await;
+    assert_eq!(ann.expect_error(send(2)).await, "rate_limited");
     pass(ms(100)).await;
-    assert_eq!(ann.done(send(2)).await["seq"], 2);
-    assert_eq!(only(&ann.rest().await, "message").len(), 2);
+    assert_eq!(ann.expect_success(send(2)).await["seq"], 2);
+    assert_eq!(only(&ann.until_idle().await, "message").len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,15 +137,16 @@ async fn the_rooms_of_one_connection_are_limited() {
     let mut ann = Client::connect(&chat);
     let join = |n: u32| json!({"type": "join", "room": format!("r{n}")});
     for n in 0..3 {
-        ann.done(join(n)).await;
+        ann.expect_success(join(n)).await;
     }
-    assert_eq!(ann.refused(join(3)).await, "too_many_rooms");
-    assert_eq!(ann.refused(join(0)).await, "already_joined");
-    ann.done(json!({"type": "leave", "room": "r1"})).await;
-    ann.done(join(3)).await;
+    assert_eq!(ann.expect_error(join(3)).await, "too_many_rooms");
+    assert_eq!(ann.expect_error(join(0)).await, "already_joined");
+    ann.expect_success(json!({"type": "leave", "room": "r1"}))
+        .await;
+    ann.expect_success(join(3)).await;
     host(&chat, "r0").close(None).await.unwrap();
     ann.event("removed").await;
-    ann.done(join(4)).await;
+    ann.expect_success(join(4)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,18 +157,19 @@ async fn rooms_are_limited_per_identity_and_in_total() {
     });
     let create = json!({"type": "create"});
     let mut ann = Client::connect(&chat);
-    ann.done(create.clone()).await;
+    ann.expect_success(create.clone()).await;
     ann.join("open").await;
-    assert_eq!(ann.refused(create.clone()).await, "rate_limited");
+    assert_eq!(ann.expect_error(create.clone()).await, "rate_limited");
     assert_eq!(
-        ann.refused(json!({"type": "join", "room": "open2"})).await,
+        ann.expect_error(json!({"type": "join", "room": "open2"}))
+            .await,
         "rate_limited"
     );
     // Joining a room that exists makes no room.
     let mut ben = Client::connect(&chat);
     ben.join("open").await;
-    ben.done(create.clone()).await;
-    assert_eq!(ben.refused(create).await, "unavailable");
+    ben.expect_success(create.clone()).await;
+    assert_eq!(ben.expect_error(create).await, "unavailable");
     assert_eq!(chat.stats().rooms, 3);
 }
 
@@ -179,7 +181,7 @@ async fn rooms_made_from_one_address_are_limited_across_identities() {
     let (mut made, mut refused) = (0, 0);
     for n in 0..100 {
         let mut eve = client_from(&chat, &format!("2001:db8::{n:x}"));
-        let reply = eve.ask(create.clone()).await;
+        let reply = eve.request(create.clone()).await;
         match reply["type"].as_str() {
             Some("created") => made += 1,
             _ => {
@@ -190,7 +192,7 @@ async fn rooms_made_from_one_address_are_limited_across_identities() {
     }
     assert_eq!((made, refused, chat.stats().rooms), (50, 50, 50));
     let mut ann = client_from(&chat, "2001:db8:0:1::");
-    ann.done(create).await;
+    ann.expect_success(create).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,15 +202,15 @@ async fn new_identities_per_address_are_limited_and_returning_ones_are_not() {
     // Two hundred users share one address.
     for _ in 0..200 {
         let mut ann = client_from(&chat, "192.0.2.1");
-        ann.done(hello.clone()).await;
+        ann.expect_success(hello.clone()).await;
         ann.join("r").await;
     }
     let mut refused = 0;
     let mut known = client_from(&chat, "192.0.2.1");
-    known.done(hello.clone()).await;
+    known.expect_success(hello.clone()).await;
     for _ in 0..2500 {
         let mut eve = client_from(&chat, "192.0.2.1");
-        let reply = eve.ask(hello.clone()).await;
+        let reply = eve.request(hello.clone()).await;
         if reply["type"] == "error" {
             assert_eq!(reply["code"], "rate_limited");
             assert!(reply["retry_after_ms"].as_u64().unwrap() > 0);
@@ -218,9 +220,9 @@ async fn new_identities_per_address_are_limited_and_returning_ones_are_not() {
     assert_eq!(refused, 2500 + 201 - 2000);
     // A client with a token is not new, and another address has its own quota.
     let mut back = client_from(&chat, "192.0.2.1");
-    back.done(json!({"type": "hello", "token": known.token()}))
+    back.expect_success(json!({"type": "hello", "token": known.token()}))
         .await;
-    client_from(&chat, "192.0.2.2").done(hello).await;
+    client_from(&chat, "192.0.2.2").expect_success(hello).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,13 +16,21 @@ async fn a_nickname_that_looks_like_a_taken_one_is_refused() {
     let _ann = member(&chat, "r", "paypal").await;
     let mut eve = Client::connect(&chat);
     for like in ["paypal", "PayPal", "ＰＡＹＰＡＬ", "раураl", "  paypal  "] {
-        assert_eq!(eve.refused(named(like)).await, "nickname_taken", "{like}");
+        assert_eq!(
+            eve.expect_error(named(like)).await,
+            "nickname_taken",
+            "{like}"
+        );
     }
     for bad in ["", " ", "\u{202E}x", "a\u{200B}", "\n", &"x".repeat(21)] {
-        assert_eq!(eve.refused(named(bad)).await, "bad_nickname", "{bad:?}");
+        assert_eq!(
+            eve.expect_error(named(bad)).await,
+            "bad_nickname",
+            "{bad:?}"
+        );
     }
     assert_eq!(
-        eve.done(named("  Eve   Q ")).await["you"]["nickname"],
+        eve.expect_success(named("  Eve   Q ")).await["you"]["nickname"],
         "Eve Q"
     );
 }
@@ -33,16 +41,18 @@ async fn a_nickname_is_free_in_other_rooms_and_once_it_is_given_up() {
     let mut ann = member(&chat, "r", "Ann").await;
     let mut other = Client::connect(&chat);
     other
-        .done(json!({"type": "join", "room": "other", "nickname": "Ann"}))
+        .expect_success(json!({"type": "join", "room": "other", "nickname": "Ann"}))
         .await;
-    assert_eq!(other.refused(named("Ann")).await, "nickname_taken");
-    ann.done(json!({"type": "nickname", "nickname": "Anna"}))
+    assert_eq!(other.expect_error(named("Ann")).await, "nickname_taken");
+    ann.expect_success(json!({"type": "nickname", "nickname": "Anna"}))
         .await;
-    other.done(named("Ann")).await;
+    other.expect_success(named("Ann")).await;
     let back = json!({"type": "nickname", "nickname": "Ann"});
-    assert_eq!(ann.refused(back.clone()).await, "nickname_taken");
-    other.done(json!({"type": "leave", "room": "r"})).await;
-    ann.done(back).await;
+    assert_eq!(ann.expect_error(back.clone()).await, "nickname_taken");
+    other
+        .expect_success(json!({"type": "leave", "room": "r"}))
+        .await;
+    ann.expect_success(back).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,16 +60,16 @@ async fn a_nickname_is_held_during_the_grace_period() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut eve = Client::connect(&chat);
-    ann.end().cut();
+    ann.end().abort();
     pass(ms(9_900)).await;
-    assert_eq!(eve.refused(named("ann")).await, "nickname_taken");
+    assert_eq!(eve.expect_error(named("ann")).await, "nickname_taken");
     // The owner of the nickname gets it back without giving it again.
     ann.reconnect(&chat);
     ann.hello().await;
     assert_eq!(ann.rejoin("r").await["you"]["nickname"], "Ann");
-    ann.end().cut();
+    ann.end().abort();
     pass(ms(10_100)).await;
-    eve.done(named("ann")).await;
+    eve.expect_success(named("ann")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,18 +77,18 @@ async fn a_nickname_changes_in_all_rooms_or_in_none() {
     let chat = chat();
     let mut ann = Client::connect(&chat);
     for room in ["a", "b", "c"] {
-        ann.done(json!({"type": "join", "room": room, "nickname": "Ann"}))
+        ann.expect_success(json!({"type": "join", "room": room, "nickname": "Ann"}))
             .await;
     }
     let mut eve = Client::connect(&chat);
-    eve.done(json!({"type": "join", "room": "b", "nickname": "Queen"}))
+    eve.expect_success(json!({"type": "join", "room": "b", "nickname": "Queen"}))
         .await;
     pass(secs(1)).await;
     let rename = json!({"type": "nickname", "nickname": "queen"});
-    assert_eq!(ann.refused(rename.clone()).await, "nickname_taken");
+    assert_eq!(ann.expect_error(rename.clone()).await, "nickname_taken");
     pass(secs(1)).await;
     assert!(
-        only(&ann.rest().await, "presence")
+        only(&ann.until_idle().await, "presence")
             .iter()
             .all(|event| event.get("renamed").is_none())
     );
@@ -86,11 +96,11 @@ async fn a_nickname_changes_in_all_rooms_or_in_none() {
         let view = ann.view(room);
         assert_eq!(view.members[&view.me], "Ann");
     }
-    eve.done(json!({"type": "nickname", "nickname": "King", "room": "b"}))
+    eve.expect_success(json!({"type": "nickname", "nickname": "King", "room": "b"}))
         .await;
-    assert_eq!(ann.done(rename).await["nickname"], "queen");
+    assert_eq!(ann.expect_success(rename).await["nickname"], "queen");
     pass(secs(1)).await;
-    ann.rest().await;
+    ann.until_idle().await;
     for room in ["a", "b", "c"] {
         let view = ann.view(room);
         assert_eq!(view.members[&view.me], "queen");
@@ -102,24 +112,24 @@ async fn a_nickname_changes_in_all_rooms_or_in_none() {
 async fn a_nickname_can_be_changed_in_one_room_only() {
     let chat = chat();
     let mut ann = member(&chat, "a", "Ann").await;
-    ann.done(json!({"type": "join", "room": "b", "nickname": "Ann"}))
+    ann.expect_success(json!({"type": "join", "room": "b", "nickname": "Ann"}))
         .await;
     let mut ben = member(&chat, "a", "Ben").await;
     pass(secs(1)).await;
-    ben.rest().await;
-    ann.done(json!({"type": "nickname", "nickname": "Zoe", "room": "a"}))
+    ben.until_idle().await;
+    ann.expect_success(json!({"type": "nickname", "nickname": "Zoe", "room": "a"}))
         .await;
-    let told = only(&ben.rest().await, "presence");
+    let told = only(&ben.until_idle().await, "presence");
     assert_eq!(
         each(told[0]["renamed"].as_array().unwrap(), "nickname"),
         ["Zoe"]
     );
-    ann.rest().await;
+    ann.until_idle().await;
     assert_eq!(ann.view("b").members[&ann.view("b").me], "Ann");
     let elsewhere = json!({"type": "nickname", "nickname": "Zoe", "room": "c"});
-    assert_eq!(ann.refused(elsewhere).await, "not_joined");
+    assert_eq!(ann.expect_error(elsewhere).await, "not_joined");
     // A message carries the nickname of the time it is sent.
-    ann.say("a", "hi").await;
+    ann.send("a", "hi").await;
     assert_eq!(ben.event("message").await["from"]["nickname"], "Zoe");
 }
 
@@ -129,13 +139,13 @@ async fn the_nickname_from_hello_is_used_for_joins_and_may_be_taken() {
     let _ann = member(&chat, "r", "Ann").await;
     let mut eve = Client::connect(&chat);
     let welcome = eve
-        .done(json!({"type": "hello", "nickname": " Ann "}))
+        .expect_success(json!({"type": "hello", "nickname": " Ann "}))
         .await;
     assert_eq!(welcome["nickname"], "Ann");
     let plain = json!({"type": "join", "room": "r"});
-    assert_eq!(eve.refused(plain).await, "nickname_taken");
+    assert_eq!(eve.expect_error(plain).await, "nickname_taken");
     assert_eq!(eve.join("other").await["you"]["nickname"], "Ann");
-    eve.done(named("Eve")).await;
+    eve.expect_success(named("Eve")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +156,7 @@ async fn the_default_nicknames_in_a_crowded_room_all_differ() {
         for _ in 0..300 {
             let mut client = Client::connect(&chat);
             client
-                .done(json!({"type": "hello", "locale": locale}))
+                .expect_success(json!({"type": "hello", "locale": locale}))
                 .await;
             let joined = client.join("r").await;
             let name = joined["you"]["nickname"].as_str().unwrap().to_owned();
@@ -175,7 +185,11 @@ async fn a_nickname_cannot_reverse_hide_or_overflow_the_line_it_appears_in() {
         .chain(fillers);
     for c in hidden {
         for bad in [format!("An{c}n"), format!("{c}Ann"), format!("Ann{c}")] {
-            assert_eq!(ann.refused(named(&bad)).await, "bad_nickname", "{bad:?}");
+            assert_eq!(
+                ann.expect_error(named(&bad)).await,
+                "bad_nickname",
+                "{bad:?}"
+            );
         }
     }
     // An emoji made of several is refused, because accepting it would let through nicknames that
@@ -194,9 +208,13 @@ async fn a_nickname_cannot_reverse_hide_or_overflow_the_line_it_appears_in() {
         " \u{3000} ",
         "\u{301}\u{302}",
     ] {
-        assert_eq!(ann.refused(named(bad)).await, "bad_nickname", "{bad:?}");
+        assert_eq!(
+            ann.expect_error(named(bad)).await,
+            "bad_nickname",
+            "{bad:?}"
+        );
     }
-    ann.done(named("\u{FDFD}")).await;
+    ann.expect_success(named("\u{FDFD}")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +232,11 @@ async fn nicknames_in_any_script_are_accepted_and_lookalikes_are_refused() {
     ] {
         let _owner = member(&chat, "r", name).await;
         let mut eve = Client::connect(&chat);
-        assert_eq!(eve.refused(named(like)).await, "nickname_taken", "{like}");
+        assert_eq!(
+            eve.expect_error(named(like)).await,
+            "nickname_taken",
+            "{like}"
+        );
     }
     for name in [
         "Αλέξανδρος",
@@ -238,12 +260,12 @@ async fn a_member_cannot_speak_as_the_host_whatever_their_nickname() {
         json!({"type": "notice", "room": "r", "text": "x"}),
         json!({"type": "send", "room": "r", "text": "x", "from": {"id": "", "nickname": "Host"}}),
     ] {
-        eve.ask(forged).await;
+        eve.request(forged).await;
     }
-    eve.done(json!({"type": "nickname", "nickname": "Ann is typing"}))
+    eve.expect_success(json!({"type": "nickname", "nickname": "Ann is typing"}))
         .await;
     host(&chat, "r").announce("of the host").await.unwrap();
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     assert_eq!(each(&only(&heard, "notice"), "text"), ["of the host"]);
     let messages = only(&heard, "message");
     assert_eq!(each(&messages, "text"), ["x"]);

@@ -80,13 +80,15 @@ fn send(text: &str) -> Value {
 async fn a_policy_can_refuse_commands() {
     let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
-    assert_eq!(ann.refused(send("no")).await, "muted");
+    assert_eq!(ann.expect_error(send("no")).await, "muted");
     assert_eq!(
-        ann.refused(json!({"type": "join", "room": "no"})).await,
+        ann.expect_error(json!({"type": "join", "room": "no"}))
+            .await,
         "forbidden"
     );
     assert_eq!(
-        ann.refused(json!({"type": "create", "title": "no"})).await,
+        ann.expect_error(json!({"type": "create", "title": "no"}))
+            .await,
         "forbidden"
     );
     assert_eq!(
@@ -94,21 +96,23 @@ async fn a_policy_can_refuse_commands() {
         1,
         "a refused join must not make its room"
     );
-    assert_eq!(ann.say("r", "yes").await, 1);
+    assert_eq!(ann.send("r", "yes").await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_can_rewrite_commands_within_the_limits() {
     let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.done(send("rewrite")).await;
+    ann.expect_success(send("rewrite")).await;
     assert_eq!(ann.event("message").await["text"], "rewritten");
-    assert_eq!(ann.refused(send("empty")).await, "empty_text");
-    assert_eq!(ann.refused(send("data")).await, "too_large");
-    let created = ann.done(json!({"type": "create", "title": "cap"})).await;
+    assert_eq!(ann.expect_error(send("empty")).await, "empty_text");
+    assert_eq!(ann.expect_error(send("data")).await, "too_large");
+    let created = ann
+        .expect_success(json!({"type": "create", "title": "cap"}))
+        .await;
     assert_eq!(created["room"]["capacity"], 1);
     assert_eq!(
-        ann.refused(json!({"type": "create", "title": "long"}))
+        ann.expect_error(json!({"type": "create", "title": "long"}))
             .await,
         "too_large"
     );
@@ -122,7 +126,7 @@ async fn a_policy_that_hangs_is_answered_with_unavailable_and_delays_only_its_ow
     let began = tokio::time::Instant::now();
     let hung = ann.command(send("hang"));
     let behind = ann.command(send("behind"));
-    ben.say("r", "meanwhile").await;
+    ben.send("r", "meanwhile").await;
     // The connection still receives events, and its later commands wait.
     assert_eq!(ann.event("message").await["text"], "meanwhile");
     assert_eq!(began.elapsed(), secs(0));
@@ -130,7 +134,7 @@ async fn a_policy_that_hangs_is_answered_with_unavailable_and_delays_only_its_ow
     assert_eq!(began.elapsed(), secs(5));
     assert_eq!(ann.reply(behind).await.unwrap()["seq"], 2);
     let join = json!({"type": "join", "room": "hang"});
-    assert_eq!(ann.refused(join).await, "unavailable");
+    assert_eq!(ann.expect_error(join).await, "unavailable");
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,15 +142,16 @@ async fn a_policy_that_panics_is_answered_with_internal_and_everything_continues
     let chat = chat_with_scripted_policy();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    assert_eq!(ann.refused(send("panic")).await, "internal");
+    assert_eq!(ann.expect_error(send("panic")).await, "internal");
     assert_eq!(
-        ann.refused(json!({"type": "join", "room": "panic"})).await,
+        ann.expect_error(json!({"type": "join", "room": "panic"}))
+            .await,
         "internal"
     );
     let create = json!({"type": "create", "title": "panic"});
-    assert_eq!(ann.refused(create).await, "internal");
+    assert_eq!(ann.expect_error(create).await, "internal");
     assert_eq!(chat.stats().rooms, 1);
-    ann.say("r", "still here").await;
+    ann.send("r", "still here").await;
     assert_eq!(ben.event("message").await["text"], "still here");
 }
 
@@ -155,26 +160,32 @@ async fn a_policy_that_panics_is_answered_with_internal_and_everything_continues
 async fn a_policy_can_rewrite_the_room_that_a_first_join_makes() {
     let chat = chat_with_scripted_policy();
     let mut ann = Client::connect(&chat);
-    let joined = ann.done(json!({"type": "join", "room": "small"})).await;
+    let joined = ann
+        .expect_success(json!({"type": "join", "room": "small"}))
+        .await;
     assert_eq!(joined["room"]["capacity"], 1);
     let mut ben = Client::connect(&chat);
     let join = json!({"type": "join", "room": "small"});
-    assert_eq!(ben.refused(join).await, "room_full");
+    assert_eq!(ben.expect_error(join).await, "room_full");
 
     // The member who makes a room needs no password for it; everybody else does.
-    let joined = ann.done(json!({"type": "join", "room": "secret"})).await;
+    let joined = ann
+        .expect_success(json!({"type": "join", "room": "secret"}))
+        .await;
     assert_eq!(joined["room"]["has_password"], true);
     let mut join = json!({"type": "join", "room": "secret"});
-    assert_eq!(ben.refused(join.clone()).await, "password_required");
+    assert_eq!(ben.expect_error(join.clone()).await, "password_required");
     join["password"] = json!("sesame");
-    ben.done(join).await;
+    ben.expect_success(join).await;
 
     // A join names its room, so the id stays, and a change that breaks the limits is refused.
-    let joined = ann.done(json!({"type": "join", "room": "moved"})).await;
+    let joined = ann
+        .expect_success(json!({"type": "join", "room": "moved"}))
+        .await;
     assert_eq!(joined["room"]["id"], "moved");
     assert!(host(&chat, "elsewhere").info().await.is_err());
     let join = json!({"type": "join", "room": "overlong"});
-    assert_eq!(ann.refused(join).await, "too_large");
+    assert_eq!(ann.expect_error(join).await, "too_large");
 }
 
 /// Counts how often each hook is called.
@@ -224,7 +235,7 @@ async fn only_the_hooks_that_a_policy_has_are_called() {
         let chat = builder().policy(policy).build();
         let mut ann = member(&chat, "r", "Ann").await;
         member(&chat, "r", "Ben").await;
-        ann.say("r", "hello").await;
+        ann.send("r", "hello").await;
         let called: Vec<_> = calls.iter().map(|n| n.load(Ordering::Relaxed)).collect();
         assert_eq!(called, expected, "{hooks:?}");
     }
@@ -271,11 +282,11 @@ async fn an_identity_may_come_from_a_database() {
         ("hang", "unavailable"),
     ] {
         let hello = json!({"type": "hello", "token": token});
-        assert_eq!(eve.refused(hello).await, code);
+        assert_eq!(eve.expect_error(hello).await, code);
     }
     // A client whose hello was refused may say hello again.
     let hello = json!({"type": "hello", "token": "eve"});
-    assert_eq!(eve.done(hello).await["type"], "welcome");
+    assert_eq!(eve.expect_success(hello).await["type"], "welcome");
 }
 
 /// Fails to issue the third token.
@@ -305,13 +316,13 @@ async fn a_panic_anywhere_else_ends_only_that_connection() {
     let eve = Client::connect(&chat);
     eve.end().send(r#"{"type":"hello"}"#);
     pass(ms(10)).await;
-    assert!(eve.end().is_over());
+    assert!(eve.end().is_closed());
     assert_eq!(
         chat.stats().connections,
         2,
         "the slot of the connection must be free"
     );
-    ann.say("r", "still here").await;
+    ann.send("r", "still here").await;
     assert_eq!(ben.event("message").await["text"], "still here");
     chat.drain().await;
 }
@@ -326,7 +337,7 @@ async fn a_member_removed_while_the_policy_decides_sends_nothing() {
     let id = chat_core::MemberId::parse(&ann.view("r").me).unwrap();
     host(&chat, "r").kick(id, None).await.unwrap();
     assert_eq!(ann.reply(waiting).await.unwrap()["code"], "not_joined");
-    assert!(only(&ben.rest().await, "message").is_empty());
+    assert!(only(&ben.until_idle().await, "message").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,9 +346,9 @@ async fn a_known_key_is_answered_without_asking_the_policy_again() {
     let mut ann = member(&chat, "r", "Ann").await;
     let mut keyed = send("wait");
     keyed["key"] = json!("k");
-    let first = ann.done(keyed.clone()).await;
+    let first = ann.expect_success(keyed.clone()).await;
     let began = tokio::time::Instant::now();
-    let again = ann.done(keyed).await;
+    let again = ann.expect_success(keyed).await;
     assert_eq!((&again["seq"], &again["at"]), (&first["seq"], &first["at"]));
     assert_eq!(began.elapsed(), secs(0));
 }
@@ -348,15 +359,16 @@ async fn a_key_used_twice_while_the_policy_decides_makes_one_message() {
     let mut ann = member(&chat, "r", "Ann").await;
     let token = ann.token().to_owned();
     let mut twin = Client::connect(&chat);
-    twin.done(json!({"type": "hello", "token": token})).await;
+    twin.expect_success(json!({"type": "hello", "token": token}))
+        .await;
     twin.join("r").await;
     let mut keyed = send("wait");
     keyed["key"] = json!("k");
     for client in [&mut ann, &mut twin] {
-        client.shares_key("r", "k");
+        client.share_key("r", "k");
     }
     let (one, other) = (ann.command(keyed.clone()), twin.command(keyed));
     assert_eq!(ann.reply(one).await.unwrap()["seq"], 1);
     assert_eq!(twin.reply(other).await.unwrap()["seq"], 1);
-    assert_eq!(only(&ann.rest().await, "message").len(), 1);
+    assert_eq!(only(&ann.until_idle().await, "message").len(), 1);
 }

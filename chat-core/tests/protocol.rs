@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Sends the text unchanged and returns every answer.
 async fn answers(client: &mut Client, text: &str) -> Vec<Value> {
     client.send_raw(text);
-    client.rest().await
+    client.until_idle().await
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,7 +37,10 @@ async fn a_message_that_is_no_object_is_bad_json_and_the_connection_stays_open()
             (&json!("bad_json"), None),
             "{text}"
         );
-        assert_eq!(ann.done(json!({"type": "ping"})).await["type"], "pong");
+        assert_eq!(
+            ann.expect_success(json!({"type": "ping"})).await["type"],
+            "pong"
+        );
     }
 }
 
@@ -146,17 +149,21 @@ async fn an_invalid_command_is_refused_with_the_code_for_its_fault() {
         (json!({"type": "create", "room": "r"}), "room_exists"),
         (json!({"type": "hello"}), "already_identified"),
     ] {
-        assert_eq!(ann.refused(command.clone()).await, code, "{command}");
+        assert_eq!(ann.expect_error(command.clone()).await, code, "{command}");
         // A valid command in between prevents a close for ten malformed ones in a row.
-        ann.done(json!({"type": "ping"})).await;
+        ann.expect_success(json!({"type": "ping"})).await;
     }
     // Values at the limits are accepted, and so are fields that a command does not have.
-    ann.done(json!({"type": "send", "room": "r", "text": "x".repeat(4096), "mood": {"a": [1]}}))
+    ann.expect_success(
+        json!({"type": "send", "room": "r", "text": "x".repeat(4096), "mood": {"a": [1]}}),
+    )
+    .await;
+    ann.expect_success(json!({"type": "send", "room": "r", "text": "x", "data": "x".repeat(4094)}))
         .await;
-    ann.done(json!({"type": "send", "room": "r", "text": "x", "data": "x".repeat(4094)}))
-        .await;
-    ann.done(json!({"type": "create", "title": "가".repeat(60), "room": null, "password": ""}))
-        .await;
+    ann.expect_success(
+        json!({"type": "create", "title": "가".repeat(60), "room": null, "password": ""}),
+    )
+    .await;
 }
 
 /// Values of unexpected types have crashed Socket.IO's parser (CVE-2023-32695 and others).
@@ -243,9 +250,9 @@ async fn every_field_of_every_command_refuses_values_of_every_other_type() {
                 }
                 command[field] = value.clone();
                 let shown = command.to_string();
-                assert_eq!(ann.refused(command).await, "bad_command", "{shown}");
+                assert_eq!(ann.expect_error(command).await, "bad_command", "{shown}");
                 // A valid command in between prevents a close for ten malformed ones in a row.
-                ann.done(json!({"type": "ping"})).await;
+                ann.expect_success(json!({"type": "ping"})).await;
             }
         }
     }
@@ -290,7 +297,7 @@ async fn ten_malformed_commands_in_a_row_are_answered_and_close_the_connection()
         });
         ann.send_raw(r#"{"type":"leave","room":"elsewhere"}"#);
     }
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     let codes = each(&heard, "code");
     assert_eq!(codes.iter().filter(|code| *code == "bad_json").count(), 5);
     assert_eq!(
@@ -298,8 +305,8 @@ async fn ten_malformed_commands_in_a_row_are_answered_and_close_the_connection()
         5
     );
     assert_eq!(heard.last().unwrap()["code"], "bad_command");
-    assert_eq!(ann.closed(), Some(1008));
-    assert_eq!(ann.ended().await.code, CloseCode::POLICY);
+    assert_eq!(ann.close_code(), Some(1008));
+    assert_eq!(ann.until_closed().await.code, CloseCode::POLICY);
     assert_eq!(chat.stats().connections, 0);
 }
 
@@ -316,9 +323,9 @@ async fn commands_that_only_the_room_finds_malformed_count_too() {
         for _ in 0..10 {
             ann.send_raw(command);
         }
-        let heard = only(&ann.rest().await, "error");
+        let heard = only(&ann.until_idle().await, "error");
         assert_eq!(each(&heard, "code"), vec![json!("bad_command"); 10]);
-        assert_eq!(ann.closed(), Some(1008), "{command}");
+        assert_eq!(ann.close_code(), Some(1008), "{command}");
     }
 }
 
@@ -331,10 +338,10 @@ async fn one_valid_command_resets_the_count_of_malformed_ones() {
         for _ in 0..9 {
             ann.send_raw("{");
         }
-        ann.done(json!({"type": "ping"})).await;
+        ann.expect_success(json!({"type": "ping"})).await;
     }
-    assert_eq!(ann.rest().await.len(), 45);
-    assert_eq!(ann.closed(), None);
+    assert_eq!(ann.until_idle().await.len(), 45);
+    assert_eq!(ann.close_code(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,12 +353,17 @@ async fn after_a_refused_hello_a_client_may_say_hello_again() {
         json!({"type": "hello", "locale": 5}),
     ] {
         let mut ann = Client::connect(&chat);
-        let error = ann.ask(hello).await;
+        let error = ann.request(hello).await;
         assert_eq!(error["type"], "error");
-        assert!(ann.rest().await.is_empty(), "there must be no welcome yet");
-        ann.done(json!({"type": "hello", "nickname": "Ann"})).await;
+        assert!(
+            ann.until_idle().await.is_empty(),
+            "there must be no welcome yet"
+        );
+        ann.expect_success(json!({"type": "hello", "nickname": "Ann"}))
+            .await;
         assert_eq!(ann.join("r").await["you"]["nickname"], "Ann");
-        ann.done(json!({"type": "leave", "room": "r"})).await;
+        ann.expect_success(json!({"type": "leave", "room": "r"}))
+            .await;
     }
 }
 
@@ -363,10 +375,10 @@ async fn refused_hellos_count_as_malformed_commands() {
         ann.send_raw(r#"{"type":"hello","token":"forged"}"#);
     }
     assert_eq!(
-        each(&ann.rest().await, "code"),
+        each(&ann.until_idle().await, "code"),
         vec![json!("bad_token"); 10]
     );
-    assert_eq!(ann.closed(), Some(1008));
+    assert_eq!(ann.close_code(), Some(1008));
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,8 +387,8 @@ async fn a_binary_message_closes_the_connection_with_1003() {
     let mut ann = member(&chat, "r", "Ann").await;
     ann.end().send_binary(&b"{\"type\":\"ping\"}"[..]);
     ann.send_raw(r#"{"type":"ping"}"#);
-    ann.rest().await;
-    assert_eq!(ann.closed(), Some(1003));
+    ann.until_idle().await;
+    assert_eq!(ann.close_code(), Some(1003));
     // The connection counts as lost like any other, so the seat is held.
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }
@@ -400,7 +412,7 @@ async fn commands_of_one_connection_run_in_order() {
     }
     pass(ms(10)).await;
     let replies: Vec<Value> = ann
-        .rest()
+        .until_idle()
         .await
         .into_iter()
         .filter(|event| event.get("id").is_some())

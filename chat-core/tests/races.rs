@@ -66,7 +66,7 @@ async fn commands_sent_together_run_one_after_another() {
     ];
     assert_eq!(outcomes(&mut ben, &commands).await, expected);
     pass(secs(1)).await;
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     assert_eq!(only(&heard, "message").len(), 1);
     assert_eq!(only(&heard, "message")[0]["from"]["nickname"], "Ben");
     let names: BTreeSet<&String> = ann.view("r").members.values().collect();
@@ -74,7 +74,7 @@ async fn commands_sent_together_run_one_after_another() {
         names,
         BTreeSet::from([&"Ann".to_owned(), &"Benny".to_owned()])
     );
-    ben.end().cut();
+    ben.end().abort();
     pass(secs(20)).await;
     assert_eq!(
         host(&chat, "r").info().await.unwrap().count,
@@ -117,11 +117,11 @@ async fn a_kick_and_concurrent_sends_have_one_order() {
         }
         // Nothing follows `removed`: the client would report an event of a room that it is not in.
         ann.event("removed").await;
-        ann.done(json!({"type": "ping"})).await;
+        ann.expect_success(json!({"type": "ping"})).await;
     }
     // `info` counts the seats themselves, while `members` is as of the last presence event.
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
-    let last = witness.say("r", "last").await;
+    let last = witness.send("r", "last").await;
     let mut heard = Vec::new();
     loop {
         let message = witness.event("message").await;
@@ -143,11 +143,11 @@ async fn a_join_that_races_the_end_of_its_room_succeeds_and_is_removed_or_is_ref
         let mut ann = Client::connect(&chat);
         ann.hello().await;
         pass(ms(30_001 - early)).await;
-        let reply = ann.ask(json!({"type": "join", "room": "r"})).await;
+        let reply = ann.request(json!({"type": "join", "room": "r"})).await;
         let joined = reply["type"] == "joined";
         assert!(joined || reply["code"] == "room_expired", "{reply}");
         pass(ms(10)).await;
-        let removed = only(&ann.rest().await, "removed").len();
+        let removed = only(&ann.until_idle().await, "removed").len();
         assert_eq!(removed, usize::from(joined), "{early}");
         outcomes.insert(joined);
     }
@@ -158,12 +158,12 @@ async fn a_join_that_races_the_end_of_its_room_succeeds_and_is_removed_or_is_ref
 async fn messages_sent_before_a_leave_arrive_before_left() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.rest().await;
+    ann.until_idle().await;
     host(&chat, "r").announce("before").await.unwrap();
     ann.command(json!({"type": "send", "room": "r", "text": "bye"}));
     ann.command(json!({"type": "leave", "room": "r"}));
     host(&chat, "r").announce("meanwhile").await.unwrap();
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     let heard: Vec<_> = heard
         .iter()
         .map(|event| event["text"].as_str().or(event["type"].as_str()).unwrap())

@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 /// Joins with a position over a new connection with the old token.
 async fn rejoin_from(client: &mut Client, chat: &Chat, epoch: &str, seq: u64) -> Value {
-    client.end().cut();
+    client.end().abort();
     client.reconnect(chat);
     client.hello().await;
     let since = json!({"epoch": epoch, "seq": seq});
     client
-        .done(json!({"type": "join", "room": "r", "since": since}))
+        .expect_success(json!({"type": "join", "room": "r", "since": since}))
         .await
 }
 
 async fn message_texts(client: &mut Client) -> Vec<String> {
-    let heard = only(&client.rest().await, "message");
+    let heard = only(&client.until_idle().await, "message");
     heard
         .iter()
         .map(|message| message["text"].as_str().unwrap().to_owned())
@@ -31,10 +31,10 @@ async fn missed_messages_arrive_once_in_order_and_before_newer_ones() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    let seq = ann.say("r", "seen").await;
+    let seq = ann.send("r", "seen").await;
     ben.event("message").await;
-    ben.end().cut();
-    ann.say("r", "one").await;
+    ben.end().abort();
+    ann.send("r", "one").await;
     host(&chat, "r").announce("two").await.unwrap();
     let epoch = ann.view("r").epoch.clone();
     let joined = rejoin_from(&mut ben, &chat, &epoch, seq).await;
@@ -42,8 +42,8 @@ async fn missed_messages_arrive_once_in_order_and_before_newer_ones() {
         (&joined["recovered"], &joined["messages"], &joined["seq"]),
         (&json!(true), &json!([]), &json!(3))
     );
-    ann.say("r", "three").await;
-    let heard = ben.rest().await;
+    ann.send("r", "three").await;
+    let heard = ben.until_idle().await;
     let said: Vec<&Value> = heard
         .iter()
         .filter(|event| event.get("seq").is_some())
@@ -75,7 +75,7 @@ async fn recovery_succeeds_even_if_nothing_was_missed() {
         let joined = rejoin_from(&mut ben, &chat, &epoch, at).await;
         assert_eq!(joined["recovered"], true, "{joined}");
         assert!(message_texts(&mut ben).await.is_empty());
-        ben.say("r", said).await;
+        ben.send("r", said).await;
         assert_eq!(message_texts(&mut ben).await, [said]);
     }
 }
@@ -87,9 +87,9 @@ async fn a_connection_that_was_quiet_for_a_long_time_is_recovered() {
     let mut ben = Client::connect(&chat);
     let joined = ben.join("r").await;
     pass(secs(3600)).await;
-    ben.end().cut();
+    ben.end().abort();
     pass(secs(3600)).await;
-    ann.say("r", "hi").await;
+    ann.send("r", "hi").await;
     let epoch = joined["epoch"].as_str().unwrap().to_owned();
     assert_eq!(
         rejoin_from(&mut ben, &chat, &epoch, 0).await["recovered"],
@@ -103,7 +103,7 @@ async fn a_position_from_another_epoch_or_the_future_is_not_recovered() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=60 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
@@ -130,7 +130,7 @@ async fn recovery_reaches_back_exactly_to_the_oldest_retained_message() {
     let chat = chat_with(|limits| limits.log_events = 10);
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=25 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
@@ -156,7 +156,7 @@ async fn a_join_without_recovery_returns_as_much_history_as_requested() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     for n in 1..=120 {
-        ann.say("r", &n.to_string()).await;
+        ann.send("r", &n.to_string()).await;
     }
     let count = |joined: &Value| joined["messages"].as_array().unwrap().len();
     for (asked, told) in [
@@ -167,7 +167,7 @@ async fn a_join_without_recovery_returns_as_much_history_as_requested() {
     ] {
         let mut ben = Client::connect(&chat);
         let joined = ben
-            .done(json!({"type": "join", "room": "r", "history": asked}))
+            .expect_success(json!({"type": "join", "room": "r", "history": asked}))
             .await;
         assert_eq!(count(&joined), told, "{asked}");
         assert_eq!(joined["recovered"], false);
@@ -180,27 +180,30 @@ async fn a_room_with_history_from_join_shows_nothing_from_before_the_first_join(
     let create = Create::default().history_from(HistoryFrom::Join);
     room(&chat, "r", create).await;
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "secret").await;
+    ann.send("r", "secret").await;
     let epoch = ann.view("r").epoch.clone();
     let mut ben = Client::connect(&chat);
     let since = json!({"epoch": epoch, "seq": 0});
     let joined = ben
-        .done(json!({"type": "join", "room": "r", "since": since, "history": 50}))
+        .expect_success(json!({"type": "join", "room": "r", "since": since, "history": 50}))
         .await;
     assert_eq!(
         (&joined["recovered"], &joined["messages"]),
         (&json!(false), &json!([]))
     );
-    ann.say("r", "for both").await;
-    let page = ben.done(json!({"type": "history", "room": "r"})).await;
+    ann.send("r", "for both").await;
+    let page = ben
+        .expect_success(json!({"type": "history", "room": "r"}))
+        .await;
     assert_eq!(
         each(page["messages"].as_array().unwrap(), "text"),
         ["for both"]
     );
     assert_eq!(page["more"], false);
     // Ben may read what was sent while they were away, because their first join counts.
-    ben.done(json!({"type": "leave", "room": "r"})).await;
-    ann.say("r", "meanwhile").await;
+    ben.expect_success(json!({"type": "leave", "room": "r"}))
+        .await;
+    ann.send("r", "meanwhile").await;
     assert_eq!(
         rejoin_from(&mut ben, &chat, &epoch, 0).await["recovered"],
         false
@@ -215,7 +218,7 @@ async fn a_position_from_one_room_reveals_nothing_of_another() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     ann.join("secret").await;
-    ann.say("secret", "x").await;
+    ann.send("secret", "x").await;
     let secret = ann.view("secret").epoch.clone();
     let mut ben = Client::connect(&chat);
     ben.hello().await;
@@ -230,7 +233,7 @@ async fn a_position_from_one_room_reveals_nothing_of_another() {
 async fn a_position_whose_seq_is_invalid_is_refused() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.say("r", "x").await;
+    ann.send("r", "x").await;
     let epoch = ann.view("r").epoch.clone();
     let mut eve = Client::connect(&chat);
     for seq in [
@@ -243,8 +246,8 @@ async fn a_position_whose_seq_is_invalid_is_refused() {
     ] {
         let since = json!({"epoch": epoch, "seq": seq});
         let join = json!({"type": "join", "room": "r", "since": since});
-        assert_eq!(eve.refused(join).await, "bad_command", "{seq}");
-        eve.done(json!({"type": "ping"})).await;
+        assert_eq!(eve.expect_error(join).await, "bad_command", "{seq}");
+        eve.expect_success(json!({"type": "ping"})).await;
     }
     assert_eq!(host(&chat, "r").info().await.unwrap().count, 1);
 }

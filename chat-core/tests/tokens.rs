@@ -9,7 +9,9 @@ use serde_json::json;
 
 async fn id_in_room(chat: &Chat, token: &str) -> Result<String, String> {
     let mut client = Client::connect(chat);
-    let welcome = client.ask(json!({"type": "hello", "token": token})).await;
+    let welcome = client
+        .request(json!({"type": "hello", "token": token}))
+        .await;
     if welcome["type"] == "error" {
         return Err(welcome["code"].as_str().unwrap().to_owned());
     }
@@ -37,7 +39,9 @@ async fn a_token_restores_the_same_member_and_is_replaced_by_a_new_one() {
     assert_eq!(id_in_room(&chat, &token).await, Ok(id.clone()));
     pass(secs(3600)).await;
     let mut again = Client::connect(&chat);
-    let welcome = again.done(json!({"type": "hello", "token": token})).await;
+    let welcome = again
+        .expect_success(json!({"type": "hello", "token": token}))
+        .await;
     assert_ne!(
         welcome["token"], token,
         "the token must be renewed for its full lifetime"
@@ -88,9 +92,9 @@ async fn a_token_expires_by_the_wall_clock_and_its_connection_stays_open() {
         Err("bad_token".into())
     );
     pass(secs(month + 1)).await;
-    ann.rest().await;
-    assert_eq!(ann.closed(), None);
-    ann.done(json!({"type": "ping"})).await;
+    ann.until_idle().await;
+    assert_eq!(ann.close_code(), None);
+    ann.expect_success(json!({"type": "ping"})).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,15 +102,15 @@ async fn a_client_with_an_expired_token_may_continue_under_a_new_identity() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let (token, id) = (ann.token().to_owned(), ann.view("r").me.clone());
-    ann.say("r", "of the old identity").await;
-    ann.end().cut();
+    ann.send("r", "of the old identity").await;
+    ann.end().abort();
     pass(secs(31 * 86_400)).await;
     let mut again = Client::connect(&chat);
     let hello = json!({"type": "hello", "token": token});
-    assert_eq!(again.refused(hello).await, "bad_token");
-    again.done(json!({"type": "hello"})).await;
+    assert_eq!(again.expect_error(hello).await, "bad_token");
+    again.expect_success(json!({"type": "hello"})).await;
     let joined = again
-        .done(json!({"type": "join", "room": "r", "nickname": "Ann"}))
+        .expect_success(json!({"type": "join", "room": "r", "nickname": "Ann"}))
         .await;
     assert_ne!(
         joined["you"]["id"], id,
@@ -130,7 +134,9 @@ async fn a_token_outlives_the_engine_if_the_secret_is_the_same() {
     // old one is dropped.
     let both = with(&["new", "old"], 3);
     let mut again = Client::connect(&both);
-    again.done(json!({"type": "hello", "token": token})).await;
+    again
+        .expect_success(json!({"type": "hello", "token": token}))
+        .await;
     let renewed = again.token().to_owned();
     let only_new = with(&["new"], 4);
     assert_eq!(id_in_room(&only_new, &renewed).await, Ok(id));
@@ -148,10 +154,10 @@ async fn a_user_known_to_the_host_is_welcomed_at_once() {
             .unwrap()
             .identified(Identity::of_user(b"secret", user));
         tokio::spawn(async move { ticket.serve(server).await });
-        let mut client = Client::over(end, Ledger::default());
+        let mut client = Client::new(end, Ledger::default());
         assert_eq!(client.event("welcome").await.get("id"), None);
         assert_eq!(
-            client.refused(json!({"type": "hello"})).await,
+            client.expect_error(json!({"type": "hello"})).await,
             "already_identified"
         );
         ids.push(client.join("r").await["you"]["id"].clone());

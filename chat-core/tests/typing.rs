@@ -15,10 +15,10 @@ async fn other_members_are_notified_once_about_each_change() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    ann.rest().await;
+    ann.until_idle().await;
     for active in [true, true, false, false, true] {
-        assert_eq!(ann.done(typing(active)).await["type"], "ok");
-        let told = only(&ben.rest().await, "typing");
+        assert_eq!(ann.expect_success(typing(active)).await["type"], "ok");
+        let told = only(&ben.until_idle().await, "typing");
         for event in &told {
             assert_eq!(
                 (&event["active"], &event["member"]["nickname"]),
@@ -27,18 +27,18 @@ async fn other_members_are_notified_once_about_each_change() {
         }
         assert!(told.len() <= 1);
     }
-    assert!(only(&ann.rest().await, "typing").is_empty());
+    assert!(only(&ann.until_idle().await, "typing").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_typing_command_without_an_id_gets_no_reply_unless_it_is_refused() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
-    ann.rest().await;
+    ann.until_idle().await;
     ann.send_raw(r#"{"type":"typing","room":"r","active":true}"#);
-    assert!(ann.rest().await.is_empty());
+    assert!(ann.until_idle().await.is_empty());
     ann.send_raw(r#"{"type":"typing","room":"elsewhere","active":true}"#);
-    let heard = ann.rest().await;
+    let heard = ann.until_idle().await;
     assert_eq!(
         (&heard[0]["code"], heard[0].get("id")),
         (&json!("not_joined"), None)
@@ -50,18 +50,20 @@ async fn typing_is_part_of_neither_the_history_nor_a_recovery() {
     let chat = chat();
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    ann.done(typing(true)).await;
-    ann.say("r", "there").await;
-    ann.done(typing(true)).await;
-    let told = only(&ben.rest().await, "typing");
+    ann.expect_success(typing(true)).await;
+    ann.send("r", "there").await;
+    ann.expect_success(typing(true)).await;
+    let told = only(&ben.until_idle().await, "typing");
     assert!(!told.is_empty());
-    let page = ben.done(json!({"type": "history", "room": "r"})).await;
+    let page = ben
+        .expect_success(json!({"type": "history", "room": "r"}))
+        .await;
     assert_eq!(page["messages"].as_array().unwrap().len(), 1);
-    ben.end().cut();
+    ben.end().abort();
     ben.reconnect(&chat);
     ben.hello().await;
     ben.rejoin("r").await;
-    assert!(only(&ben.rest().await, "typing").is_empty());
+    assert!(only(&ben.until_idle().await, "typing").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,21 +75,21 @@ async fn a_crowd_that_types_costs_a_slow_reader_only_a_few_events() {
     for n in 0..100 {
         crowd.push(member(&chat, "r", &format!("guest {n}")).await);
     }
-    slow.rest().await;
+    slow.until_idle().await;
     slow.end().stall();
     // Each member sends the same state three times in quick succession.
     for _ in 0..3 {
         for client in &mut crowd {
-            client.done(typing(true)).await;
+            client.expect_success(typing(true)).await;
         }
     }
     slow.end().resume();
-    let told = only(&slow.rest().await, "typing").len();
+    let told = only(&slow.until_idle().await, "typing").len();
     assert!((1..=33).contains(&told), "{told} events");
     // In a room that is too large for names, nobody is notified.
     let chat = chat_with(|limits| limits.presence_members = 1);
     let mut ann = member(&chat, "r", "Ann").await;
     let mut ben = member(&chat, "r", "Ben").await;
-    assert_eq!(ben.done(typing(true)).await["type"], "ok");
-    assert!(only(&ann.rest().await, "typing").is_empty());
+    assert_eq!(ben.expect_success(typing(true)).await["type"], "ok");
+    assert!(only(&ann.until_idle().await, "typing").is_empty());
 }

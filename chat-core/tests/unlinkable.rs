@@ -63,11 +63,13 @@ async fn a_member_id_is_no_credential_and_a_token_does_not_reveal_it() {
     assert!(!ann.token().contains(&id));
     let mut eve = Client::connect(&chat);
     assert_eq!(
-        eve.refused(json!({"type": "hello", "token": id})).await,
+        eve.expect_error(json!({"type": "hello", "token": id}))
+            .await,
         "bad_token"
     );
     // A default nickname is the same whenever its owner returns, so it reveals nothing new.
     let name = ann.view("a").members[&id].clone();
-    ann.done(json!({"type": "leave", "room": "a"})).await;
+    ann.expect_success(json!({"type": "leave", "room": "a"}))
+        .await;
     assert_eq!(ann.join("a").await["you"]["nickname"], name);
 }

@@ -26,7 +26,7 @@ async fn fields_from_a_later_version_are_ignored() {
     ] {
         let more = later.as_object().unwrap().clone();
         command.as_object_mut().unwrap().extend(more);
-        ann.done(command).await;
+        ann.expect_success(command).await;
     }
 }
 
@@ -36,13 +36,13 @@ async fn commands_from_a_later_version_are_refused_and_the_connection_stays_open
     let mut ann = member(&chat, "r", "Ann").await;
     for _ in 0..30 {
         assert_eq!(
-            ann.refused(json!({"type": "react", "room": "r", "seq": 1}))
+            ann.expect_error(json!({"type": "react", "room": "r", "seq": 1}))
                 .await,
             "bad_command"
         );
-        ann.say("r", "x").await;
+        ann.send("r", "x").await;
     }
-    assert_eq!(ann.closed(), None);
+    assert_eq!(ann.close_code(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ fn every_world_upholds_every_guarantee() {
     let mut closes: BTreeMap<u16, u64> = BTreeMap::new();
     for seed in 0..seeds {
         let report = World::run(seed, STEPS);
-        for (kind, count) in report.heard {
+        for (kind, count) in report.events {
             *heard.entry(kind).or_default() += count;
         }
         for (code, count) in report.closes {

@@ -1,50 +1,62 @@
-//! What decides in a world: a seed, or choices that are written down.
+//! Where the decisions of a test come from: a seed, or recorded choices.
 
-use rand::{RngCore, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A source of chance: written choices first, one byte each, then a generator.
+/// A random number generator that first yields recorded choices, one byte each, and then numbers of
+/// a seeded generator.
 ///
-/// Whoever changes one byte changes one decision, so that a fuzzer can find its way; what comes after the last choice is the
-/// same every time.
+/// Changing one byte changes one decision, which lets a fuzzer search step by step. The numbers
+/// after the last choice are always the same.
+///
+/// ```
+/// use chat_memory::Chance;
+/// use rand::Rng;
+///
+/// let mut chance = Chance::from_choices(&[0, 255]);
+/// assert_eq!(chance.random_range(0..100), 0);
+/// assert_eq!(chance.random_range(0..100), 99);
+/// assert!(chance.is_exhausted());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Chance {
     choices: Vec<u8>,
-    made: usize,
+    /// How many numbers were drawn, choices and others.
+    drawn: usize,
     rng: ChaCha8Rng,
 }
 
 impl Chance {
-    /// Nothing but a generator.
-    pub fn of_seed(seed: u64) -> Self {
+    /// A generator without recorded choices.
+    pub fn from_seed(seed: u64) -> Self {
         Self {
             choices: Vec::new(),
-            made: 0,
+            drawn: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// Decides as written.
-    pub fn of_choices(choices: &[u8]) -> Self {
+    /// A generator that yields these choices first.
+    pub fn from_choices(choices: &[u8]) -> Self {
         Self {
             choices: choices.to_vec(),
-            ..Self::of_seed(0)
+            ..Self::from_seed(0)
         }
     }
 
-    /// Whether all that was written is decided.
-    pub fn is_spent(&self) -> bool {
-        self.made >= self.choices.len()
+    /// Whether all recorded choices are used up.
+    pub fn is_exhausted(&self) -> bool {
+        self.drawn >= self.choices.len()
     }
 
     fn next_choice(&mut self) -> Option<u8> {
-        let choice = self.choices.get(self.made).copied();
-        self.made += 1;
+        let choice = self.choices.get(self.drawn).copied();
+        self.drawn += 1;
         choice
     }
 }
 
-/// A choice is the highest byte of a number, as it is the one that decides in a range.
+/// A choice becomes the highest byte of a number, because that byte decides within a range.
 impl RngCore for Chance {
     fn next_u32(&mut self) -> u32 {
         match self.next_choice() {
@@ -70,13 +82,12 @@ impl RngCore for Chance {
     }
 }
 
-/// Byte strings of up to `longest` bytes, the same in every run: what a fuzz target is fed where no engine chooses.
-pub fn inputs(count: u64, longest: usize) -> impl Iterator<Item = Vec<u8>> {
-    use rand::Rng;
-
+/// `count` byte strings of 0 to `max_len` bytes, the same in every run: the input of a fuzz target
+/// when it runs as an ordinary test.
+pub fn inputs(count: u64, max_len: usize) -> impl Iterator<Item = Vec<u8>> {
     (0..count).map(move |n| {
         let mut rng = ChaCha8Rng::seed_from_u64(n);
-        let mut input = vec![0; rng.random_range(0..=longest)];
+        let mut input = vec![0; rng.random_range(0..=max_len)];
         rng.fill_bytes(&mut input);
         input
     })
@@ -84,27 +95,26 @@ pub fn inputs(count: u64, longest: usize) -> impl Iterator<Item = Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
     use rand::seq::IndexedRandom;
 
     use super::*;
 
     #[test]
     fn one_byte_is_one_decision() {
-        let mut chance = Chance::of_choices(&[0, 255, 128, 0, 255, 64]);
+        let mut chance = Chance::from_choices(&[0, 255, 128, 0, 255, 64]);
         assert_eq!(chance.random_range(0..100), 0);
         assert_eq!(chance.random_range(0..100), 99);
         assert_eq!(["a", "b", "c", "d"].choose(&mut chance), Some(&"c"));
         assert!(chance.random_bool(0.01));
         assert!(!chance.random_bool(0.99));
-        assert!(!chance.is_spent());
+        assert!(!chance.is_exhausted());
         assert_eq!(chance.random_range(0..4u64), 1);
-        assert!(chance.is_spent());
+        assert!(chance.is_exhausted());
     }
 
     #[test]
-    fn without_choices_it_is_the_generator() {
-        let mut chance = Chance::of_seed(7);
+    fn without_choices_it_equals_the_seeded_generator() {
+        let mut chance = Chance::from_seed(7);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         for _ in 0..100 {
             assert_eq!(chance.random_range(0..1000), rng.random_range(0..1000));

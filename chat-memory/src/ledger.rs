@@ -1,45 +1,48 @@
-//! What was ever said, as all clients together saw it.
+//! The events of all rooms, as all clients of a test together saw them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// One book for all clients of a test: the bytes of every event of a room's log, by epoch and `seq`. Whoever sees an event
-/// enters it, and whoever sees other bytes under the same number finds the order broken.
+/// A record that all clients of a test share: the bytes of every log event, by room, epoch and
+/// `seq`.
+///
+/// Every client records the events that it receives. If two clients receive different bytes under
+/// the same number, the second one panics, because the order of the log is broken. Clones share one
+/// record.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<BTreeMap<Life, BTreeMap<u64, String>>>>);
+pub struct Ledger(Arc<Mutex<BTreeMap<Log, BTreeMap<u64, String>>>>);
 
-/// A room and its epoch.
-type Life = (String, String);
+/// The room and epoch of a log.
+type Log = (String, String);
 
 impl Ledger {
-    /// Enters an event.
+    /// Records the bytes of an event.
     ///
     /// # Panics
-    /// If another event has this place.
-    pub fn enter(&self, room: &str, epoch: &str, seq: u64, event: &str) {
-        let mut lives = self.0.lock();
-        let life = lives.entry((room.into(), epoch.into())).or_default();
-        match life.get(&seq) {
+    /// If a different event is recorded under this `seq`.
+    pub fn record(&self, room: &str, epoch: &str, seq: u64, event: &str) {
+        let mut logs = self.0.lock();
+        let log = logs.entry((room.into(), epoch.into())).or_default();
+        match log.get(&seq) {
             Some(known) => assert_eq!(known, event, "{room}: two events have the seq {seq}"),
-            None => drop(life.insert(seq, event.into())),
+            None => drop(log.insert(seq, event.into())),
         }
     }
 
-    /// The event at a place, if anybody saw it.
+    /// The bytes of an event, if any client saw it.
     pub fn get(&self, room: &str, epoch: &str, seq: u64) -> Option<String> {
-        let lives = self.0.lock();
-        lives.get(&(room.into(), epoch.into()))?.get(&seq).cloned()
+        let logs = self.0.lock();
+        logs.get(&(room.into(), epoch.into()))?.get(&seq).cloned()
     }
 
-    /// All events by room, epoch and `seq`.
+    /// All events as room, epoch, `seq` and bytes, ordered by the first three.
     pub fn all(&self) -> Vec<(String, String, u64, String)> {
-        let lives = self.0.lock();
-        lives
-            .iter()
-            .flat_map(|((room, epoch), life)| {
-                life.iter()
+        let logs = self.0.lock();
+        logs.iter()
+            .flat_map(|((room, epoch), log)| {
+                log.iter()
                     .map(|(seq, event)| (room.clone(), epoch.clone(), *seq, event.clone()))
             })
             .collect()

@@ -1,12 +1,12 @@
 //! The in-memory transport passes the suite that every transport must pass.
 
 use chat_core::Chat;
-use chat_memory::conformance::{self, Heard, Peer};
+use chat_memory::conformance::{self, Observed, Peer};
 use chat_memory::{ClientEnd, Received, pair};
 
-struct Memory(ClientEnd);
+struct MemoryPeer(ClientEnd);
 
-impl Peer for Memory {
+impl Peer for MemoryPeer {
     async fn send_text(&mut self, text: String) {
         self.0.send(text);
     }
@@ -15,39 +15,39 @@ impl Peer for Memory {
         self.0.send_binary(bytes);
     }
 
-    async fn recv(&mut self) -> Heard {
+    async fn recv(&mut self) -> Observed {
         match self.0.recv().await {
-            Some(Received::Text(text)) => Heard::Text(String::from_utf8(text.to_vec()).unwrap()),
-            Some(Received::Close(code)) => Heard::Closed(Some(code)),
-            None => Heard::Closed(None),
+            Some(Received::Text(text)) => Observed::Text(String::from_utf8(text.to_vec()).unwrap()),
+            Some(Received::Close(code)) => Observed::Closed(Some(code)),
+            None => Observed::Closed(None),
         }
     }
 
-    async fn stop_reading(&mut self) {
+    async fn pause_reading(&mut self) {
         self.0.stall();
     }
 
-    async fn read_again(&mut self) {
+    async fn resume_reading(&mut self) {
         self.0.resume();
     }
 
-    async fn cut(self) {
-        self.0.cut();
+    async fn abort(self) {
+        self.0.abort();
     }
 }
 
-fn connect(chat: &Chat, window: usize) -> Memory {
+fn connect(chat: &Chat, window: usize) -> MemoryPeer {
     let (server, client) = pair(window);
     tokio::spawn(chat.admit(None).unwrap().serve(server));
-    Memory(client)
+    MemoryPeer(client)
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_a_window_like_that_of_a_socket() {
-    conformance::run(|chat| std::future::ready(connect(chat, 256 * 1024))).await;
+    conformance::run(async |chat| connect(chat, 256 * 1024)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_a_window_of_one_message() {
-    conformance::run(|chat| std::future::ready(connect(chat, 0))).await;
+    conformance::run(async |chat| connect(chat, 0)).await;
 }

@@ -1,7 +1,7 @@
 //! WebSockets over loopback pass the suite that every transport must pass.
 
 use chat_core::Chat;
-use chat_memory::conformance::{self, Heard, Peer};
+use chat_memory::conformance::{self, Observed, Peer};
 use futures::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,26 +20,26 @@ impl Peer for Client {
         let _ = self.0.send(Message::binary(bytes)).await;
     }
 
-    async fn recv(&mut self) -> Heard {
+    async fn recv(&mut self) -> Observed {
         loop {
             match self.0.next().await {
-                Some(Ok(Message::Text(text))) => return Heard::Text(text.to_string()),
+                Some(Ok(Message::Text(text))) => return Observed::Text(text.to_string()),
                 Some(Ok(Message::Close(close))) => {
-                    return Heard::Closed(close.map(|close| close.code.into()));
+                    return Observed::Closed(close.map(|close| close.code.into()));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Heard::Closed(None),
+                Some(Err(_)) | None => return Observed::Closed(None),
             }
         }
     }
 
     // A socket is read only in `recv`. What is not read stays with the kernel, and then with the
     // server.
-    async fn stop_reading(&mut self) {}
+    async fn pause_reading(&mut self) {}
 
-    async fn read_again(&mut self) {}
+    async fn resume_reading(&mut self) {}
 
-    async fn cut(self) {}
+    async fn abort(self) {}
 }
 
 /// Starts a server of `chat` for one connection, and returns the client.
@@ -59,9 +59,5 @@ async fn connect(chat: &Chat) -> Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websocket_over_loopback() {
-    conformance::run(|chat| {
-        let chat = chat.clone();
-        async move { connect(&chat).await }
-    })
-    .await;
+    conformance::run(connect).await;
 }

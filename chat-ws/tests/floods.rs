@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_memory::block_on_paused;
 use chat_ws::{Config, WebSocket};
 use common::*;
 use futures::StreamExt;
@@ -104,12 +105,7 @@ fn fragments(count: usize) -> Vec<u8> {
 
 /// What an echo server sends in response to `input` and to its end.
 fn echo_of(input: &[u8]) -> Vec<Frame> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on_paused(async {
         let (io, client) = tokio::io::duplex(16 * 1024);
         tokio::spawn(serve_echo(WebSocket::new(io, &[], Arc::default())));
         let (mut reader, mut writer) = tokio::io::split(client);

@@ -14,9 +14,9 @@ use tokio::io::AsyncWriteExt;
 #[test]
 fn frames() {
     let run = |choices: &[u8]| {
-        let mut chance = Chance::of_choices(choices);
+        let mut chance = Chance::from_choices(choices);
         let mut sent = Vec::new();
-        while !chance.is_spent() && sent.len() < 4000 {
+        while !chance.is_exhausted() && sent.len() < 4000 {
             some_frames(&mut chance, &mut sent);
         }
         let cuts = std::iter::from_fn(|| Some(chance.random_range(1..40)));

@@ -4,7 +4,7 @@
 mod common;
 
 use chat_core::Chat;
-use chat_memory::{Chance, inputs};
+use chat_memory::{Chance, block_on_paused, inputs};
 use common::*;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 #[test]
 fn requests() {
     let run = |choices: &[u8]| {
-        let head = request(&mut Chance::of_choices(choices));
+        let head = request(&mut Chance::from_choices(choices));
         let expected = expected_status(&head);
         for pieces in [usize::MAX, 1] {
             let (got, welcomed) = send(head.as_bytes(), pieces);
@@ -65,12 +65,7 @@ fn damaged_requests() {
 
 /// The status of the response to `head`, and whether the chat answers on the connection.
 fn send(head: &[u8], piece: usize) -> (Option<u16>, bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on_paused(async {
         let chat = Chat::builder().seed(1).build();
         let mut client = endpoint(&chat);
         for piece in head.chunks(piece) {

@@ -116,7 +116,7 @@ async fn create_rooms(chat: &Chat, first: usize, count: usize) -> Vec<ClientEnd>
             wait_for(&client, br#"{"type":"left""#).await;
         }
         match n % 4 {
-            1 => client.cut(),
+            1 => client.abort(),
             2 => staying.push(client),
             _ => client.close(),
         }

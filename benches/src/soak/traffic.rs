@@ -57,7 +57,7 @@ impl Traffic {
         let mut traffic = Self {
             addr,
             oracle: SharedOracle::default(),
-            chance: Chance::of_seed(seed),
+            chance: Chance::from_seed(seed),
             members: Vec::new(),
             observers: Vec::new(),
             misbehaving: JoinSet::new(),
@@ -89,7 +89,7 @@ impl Traffic {
                 },
             };
             let (fault_sender, faults) = mpsc::channel(4);
-            let chance = Chance::of_seed(traffic.chance.random());
+            let chance = Chance::from_seed(traffic.chance.random());
             let task = tokio::spawn(run_member(member, behaviour, faults, chance));
             let all = if is_observer {
                 &mut traffic.observers
@@ -133,7 +133,7 @@ impl Traffic {
             *self.faults.entry(kind).or_default() += 1;
             let (to, from) = (self.addr, [(); 2].map(|()| source(chance.random())));
             let room = room(chance.random_range(0..self.room_count));
-            let mut chance = Chance::of_seed(chance.random());
+            let mut chance = Chance::from_seed(chance.random());
             let interruptions = self.interruptions;
             self.misbehaving.spawn(async move {
                 let result = misbehaviour::misbehave(kind, to, from, &room, &mut chance).await;
@@ -171,7 +171,7 @@ impl Traffic {
         let (to, no, oracle) = (self.addr, self.next_no, Arc::clone(&self.oracle));
         self.next_no += 2;
         self.short_room_count += 1;
-        let mut chance = Chance::of_seed(self.chance.random());
+        let mut chance = Chance::from_seed(self.chance.random());
         let interruptions = self.interruptions;
         self.short_rooms.spawn(async move {
             let result = creator.run(to, no, &oracle, &mut chance).await;

@@ -42,7 +42,7 @@ pub(crate) async fn room(chat: &Chat, id: &str, create: Create) {
 pub(crate) async fn member(chat: &Chat, room: &str, nickname: &str) -> Client {
     let mut client = Client::connect(chat);
     client
-        .done(json!({"type": "join", "room": room, "nickname": nickname}))
+        .expect_success(json!({"type": "join", "room": room, "nickname": nickname}))
         .await;
     client
 }
@@ -56,7 +56,7 @@ pub(crate) fn client_from(chat: &Chat, address: &str) -> Client {
             .expect("a free slot")
             .serve(server),
     );
-    Client::over(end, Ledger::default())
+    Client::new(end, Ledger::default())
 }
 
 /// Sleeps, which advances the paused clock of a test.

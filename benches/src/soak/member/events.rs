@@ -24,19 +24,19 @@ impl Member {
             "welcome" => self.token = event["token"].as_str().map(str::to_owned),
             "joined" => self.on_joined(&event, raw, pending),
             "message" | "notice" => {
-                self.with_view(raw, |view, ledger| view.event(&event, raw, ledger));
+                self.with_view(raw, |view, ledger| view.apply_event(&event, raw, ledger));
             }
             "gap" => {
-                self.with_view(raw, |view, _| view.gap(&event));
+                self.with_view(raw, |view, _| view.apply_gap(&event));
                 let skipped = event["to"].as_u64().zip(event["from"].as_u64());
                 let skipped = skipped.map_or(0, |(to, from)| to.saturating_sub(from) + 1);
                 self.oracle().skipped += skipped;
             }
-            "presence" => self.with_view(raw, |view, _| view.presence(&event)),
-            "history" => self.with_view(raw, |view, ledger| view.history(raw, ledger)),
+            "presence" => self.with_view(raw, |view, _| view.apply_presence(&event)),
+            "history" => self.with_view(raw, |view, ledger| view.check_history(raw, ledger)),
             "members" => {
                 let first = matches!(pending, Some(PendingCommand::Members { first: true }));
-                self.with_view(raw, |view, _| view.page(&event, first));
+                self.with_view(raw, |view, _| view.apply_members(&event, first));
             }
             "sent" => self.on_sent(&event, raw, pending),
             "left" => self.view = None,
@@ -62,7 +62,7 @@ impl Member {
             _ => {}
         }
         let ledger = Ledger::default();
-        let opened = checked(|| View::open(event, raw, since, &ledger));
+        let opened = checked(|| View::from_joined(event, raw, since, &ledger));
         self.report_events(&ledger);
         match opened {
             Ok(view) => {

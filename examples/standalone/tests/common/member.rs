@@ -187,14 +187,16 @@ impl Member {
             "welcome" => self.token = event["token"].as_str().map(str::to_owned),
             "joined" => {
                 let since = self.joining_since.take();
-                self.view = Some(View::open(&event, raw, since, &self.ledger));
+                self.view = Some(View::from_joined(&event, raw, since, &self.ledger));
             }
             "message" | "notice" => {
                 assert!(self.reconnect_after_ms.is_none(), "after `closing`: {raw}");
-                joined.expect("joined").event(&event, raw, &self.ledger);
+                joined
+                    .expect("joined")
+                    .apply_event(&event, raw, &self.ledger);
             }
-            "gap" => joined.expect("joined").gap(&event),
-            "presence" => joined.expect("joined").presence(&event),
+            "gap" => joined.expect("joined").apply_gap(&event),
+            "presence" => joined.expect("joined").apply_presence(&event),
             "sent" => assert!(
                 event["seq"].as_u64() > joined.map(|view| view.seq),
                 "the member's own message came before `sent`: {raw}"

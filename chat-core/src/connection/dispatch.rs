@@ -117,6 +117,7 @@ fn dispatch(
 }
 
 /// Notes how a command ended, and replies if it was refused.
+#[inline]
 fn finish(session: &mut Session, id: Option<u64>, result: CommandResult) -> Option<PendingCommand> {
     match result {
         Ok(None) => {

@@ -82,6 +82,7 @@ impl Decoder {
     }
 
     /// Gives back a decoder that [is idle](Self::is_idle).
+    #[inline]
     pub(super) fn release(self: Box<Self>) {
         debug_assert!(self.is_idle());
         if !self.buffer_grown {

@@ -42,6 +42,7 @@ impl Receiver {
     }
 
     /// Decodes the bytes that earlier calls have left. See [`Decoder::decode`].
+    #[inline]
     pub(super) fn decode_saved(
         &mut self,
         send_pong: &mut dyn FnMut(Bytes),
@@ -56,6 +57,7 @@ impl Receiver {
     }
 
     /// Decodes bytes that have arrived, and saves what is left of them. See [`Decoder::decode`].
+    #[inline]
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
@@ -77,6 +79,7 @@ impl Receiver {
 
     /// Scans bytes that have arrived. Returns the decoder, its input, and whether the peer keeps to
     /// its limit of frames that carry nothing.
+    #[inline]
     fn scan<'a>(
         &mut self,
         bytes: &'a [u8],

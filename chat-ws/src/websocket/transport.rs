@@ -153,6 +153,7 @@ impl<IO> WebSocket<IO> {
     }
 
     /// Handles what was decoded. Nothing if more input is needed.
+    #[inline]
     fn handle_decoded(
         &mut self,
         decoded: Decoded,

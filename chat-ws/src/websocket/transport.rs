@@ -54,11 +54,6 @@ use crate::config::Config;
 /// # Cancel safety
 ///
 /// All polls are cancel-safe: what is half written or half read stays with the `WebSocket`.
-//
-// The order of the fields is their order in memory. What a delivery touches is last: within a
-// `chat_core::Connection` it then lies beside the other fields that a delivery touches, and the
-// delivery waits for fewer cache lines.
-#[repr(C)]
 pub struct WebSocket<IO> {
     config: Arc<Config>,
     heartbeat: Heartbeat,

@@ -34,9 +34,9 @@ impl Chat {
         &self.engine.limits
     }
 
-    /// The right to one connection from `addr`, which [`Ticket::serve`] needs. The address is hashed
-    /// at once and not kept. `None` stands for a peer without an address, or one to which no limit by
-    /// address applies.
+    /// The right to one connection from `addr`, which [`Ticket::serve`] needs. The address is
+    /// hashed at once and not kept. `None` stands for a peer without an address, or one to which no
+    /// limit by address applies.
     ///
     /// # Errors
     /// [`AdmitError`], which the transport tells the peer in its own way.
@@ -52,12 +52,12 @@ impl Chat {
         Ok(RoomHandle::new(&self.engine, RoomId::new(id)?))
     }
 
-    /// A handle to a room, which is made if there is none: it has no end and stays when nobody is in
-    /// it. A room that exists already is left as it is. Cancel-safe.
+    /// A handle to a room, which is made if there is none: it has no end and stays when nobody is
+    /// in it. A room that exists already is left as it is. Cancel-safe.
     ///
     /// # Errors
-    /// `bad_room`, `room_expired`, `unavailable`; `forbidden` for an id that was made for a room with
-    /// a password.
+    /// `bad_room`, `room_expired`, `unavailable`; `forbidden` for an id that was made for a room
+    /// with a password.
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer.
@@ -117,9 +117,9 @@ impl Chat {
         self.engine.connections.is_draining()
     }
 
-    /// Tells every client to come back elsewhere (`closing`, then 1001), refuses new ones, and returns
-    /// when the last one has gone. Cancel-safe: dropping the future does not stop the drain. Bound it
-    /// with a timeout; what is still connected then ends with its task.
+    /// Tells every client to come back elsewhere (`closing`, then 1001), refuses new ones, and
+    /// returns when the last one has gone. Cancel-safe: dropping the future does not stop the
+    /// drain. Bound it with a timeout; what is still connected then ends with its task.
     pub async fn drain(&self) {
         self.engine.connections.drain().await;
     }
@@ -180,8 +180,9 @@ impl Builder {
         self
     }
 
-    /// Adds a secret that signs tokens, so that identities outlive the process. The first one signs,
-    /// all of them are accepted. Without any, a random one is made. Use at least 32 random bytes.
+    /// Adds a secret that signs tokens, so that identities outlive the process. The first one
+    /// signs, all of them are accepted. Without any, a random one is made. Use at least 32 random
+    /// bytes.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secrets.push(secret.into());
         self
@@ -205,8 +206,8 @@ impl Builder {
         self
     }
 
-    /// Makes the wall clock start at `unix_ms`, in milliseconds since the Unix epoch, and advance with
-    /// tokio's clock. For tests with paused time.
+    /// Makes the wall clock start at `unix_ms`, in milliseconds since the Unix epoch, and advance
+    /// with tokio's clock. For tests with paused time.
     pub fn simulated_clock(mut self, unix_ms: u64) -> Self {
         self.simulated_unix_ms = Some(unix_ms);
         self

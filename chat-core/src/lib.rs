@@ -1,10 +1,10 @@
 //! An embeddable, anonymous chat engine: rooms, members, history and recovery, over any transport.
 //!
 //! A room is a log, and a connection is a set of cursors over the logs of its rooms. An event is
-//! encoded once, when it is appended, and every member is sent those same bytes. There is no queue per
-//! connection: a slow reader's cursor falls off the ring, and the reader is told so (`gap`). A client
-//! that comes back with the position that it last saw gets a cursor opened there. So live, lagged,
-//! joined and recovered messages all take one way, in one order.
+//! encoded once, when it is appended, and every member is sent those same bytes. There is no queue
+//! per connection: a slow reader's cursor falls off the ring, and the reader is told so (`gap`). A
+//! client that comes back with the position that it last saw gets a cursor opened there. So live,
+//! lagged, joined and recovered messages all take one way, in one order.
 //!
 //! This crate knows no socket, no HTTP and no database. `chat-ws` serves WebSockets, `chat-memory`
 //! is a transport for tests.
@@ -30,8 +30,8 @@
 //! ```
 //!
 //! Connections come from a [`Transport`]: any `Stream` of [`Incoming`] that is also a `Sink` of
-//! [`Outgoing`]. The host admits a connection with the address of its peer, and spawns the future that
-//! serves it:
+//! [`Outgoing`]. The host admits a connection with the address of its peer, and spawns the future
+//! that serves it:
 //!
 //! ```
 //! # use chat_core::{Chat, Transport};
@@ -55,10 +55,10 @@
 //!
 //! # Runtime
 //!
-//! The engine needs a tokio runtime with its timer enabled, of either flavour. Rooms expire in one task
-//! that starts with the first connection or room, so [`Ticket::serve`], [`Chat::create`] and
-//! [`Chat::ensure_room`] panic outside of such a runtime, rather than never letting a room end. When
-//! the runtime ends, the next of these calls starts the task again in its own.
+//! The engine needs a tokio runtime with its timer enabled, of either flavour. Rooms expire in one
+//! task that starts with the first connection or room, so [`Ticket::serve`], [`Chat::create`] and
+//! [`Chat::ensure_room`] panic outside of such a runtime, rather than never letting a room end.
+//! When the runtime ends, the next of these calls starts the task again in its own.
 //!
 //! # The path of a message
 //!

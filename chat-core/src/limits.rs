@@ -71,7 +71,8 @@ limits! {
     /// How long a token is valid, from the last `hello`. 30 days by default.
     token_ttl: Duration = Duration::from_secs(30 * 24 * 3600),
 
-    /// Connections at once; over it [`Chat::admit`](crate::Chat::admit) refuses. 100 000 by default.
+    /// Connections at once; over it [`Chat::admit`](crate::Chat::admit) refuses. 100 000 by
+    /// default.
     connections: usize = 100_000,
     /// Connections from one address prefix (IPv4 /32, IPv6 /64); over it
     /// [`Chat::admit`](crate::Chat::admit) refuses. 0 is no limit. 1000 by default.

@@ -9,10 +9,10 @@ use crate::protocol::{Create, Error, MemberId, RoomId};
 
 /// The host's decisions: may this visitor do this? Each answer may also rewrite what was asked for.
 ///
-/// The engine waits [`Limits::policy_timeout`](crate::Limits::policy_timeout) for an answer; then the
-/// command is `unavailable`. A panic makes it `internal`. Meanwhile the connection goes on
-/// receiving events, and its own later commands wait. A hook may be dropped at any `await`, when the
-/// connection ends.
+/// The engine waits [`Limits::policy_timeout`](crate::Limits::policy_timeout) for an answer; then
+/// the command is `unavailable`. A panic makes it `internal`. Meanwhile the connection goes on
+/// receiving events, and its own later commands wait. A hook may be dropped at any `await`, when
+/// the connection ends.
 ///
 /// What a policy lets through is still checked against the limits of the engine.
 ///
@@ -39,15 +39,15 @@ use crate::protocol::{Create, Error, MemberId, RoomId};
 /// ```
 #[async_trait]
 pub trait Policy: Send + Sync {
-    /// Which of the hooks this policy has; asked once. The others are never called and cost nothing.
-    /// All of them by default.
+    /// Which of the hooks this policy has; asked once. The others are never called and cost
+    /// nothing. All of them by default.
     fn hooks(&self) -> Hooks {
         Hooks::ALL
     }
 
-    /// Before a room is made, by `create` or by the first join of an open room. The id of a room that
-    /// a join makes cannot be rewritten. `visitor` is `None` if the host itself asks, for example
-    /// over HTTP.
+    /// Before a room is made, by `create` or by the first join of an open room. The id of a room
+    /// that a join makes cannot be rewritten. `visitor` is `None` if the host itself asks, for
+    /// example over HTTP.
     ///
     /// # Errors
     /// What the client is told.

@@ -75,8 +75,8 @@ impl RoomHandle {
         Ok(self.find()?.info())
     }
 
-    /// A page of the members, in the order in which they joined. `cursor` is that of the page before,
-    /// `limit` is clamped to [`Limits::page`](crate::Limits::page).
+    /// A page of the members, in the order in which they joined. `cursor` is that of the page
+    /// before, `limit` is clamped to [`Limits::page`](crate::Limits::page).
     ///
     /// # Errors
     /// `room_not_found`, `room_expired`, `bad_command` for a cursor that is unknown.
@@ -104,8 +104,8 @@ impl RoomHandle {
     /// their token away comes back as somebody else.
     ///
     /// # Errors
-    /// `room_not_found`, `room_expired`; `unavailable` if the room has 10 000 bans already. Then the
-    /// member is removed, but may come back.
+    /// `room_not_found`, `room_expired`; `unavailable` if the room has 10 000 bans already. Then
+    /// the member is removed, but may come back.
     pub async fn ban(
         &self,
         member: MemberId,

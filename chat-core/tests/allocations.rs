@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use chat_core::{Chat, Connection, Incoming, Limits, Outgoing};
+use chat_core::{Chat, Connection, Hooks, Incoming, Limits, Outgoing, Policy, async_trait};
 use futures::{Sink, Stream};
 
 /// A transport that gives what was queued, and drops what it is given.
@@ -146,7 +146,35 @@ async fn a_publish_and_its_deliveries_allocate_as_little_as_they_must() {
     assert!(*ben.wire.delivered.borrow() > before);
 }
 
-/// A message: its reply, its place in the log, and the chunk of the log that its sender is delivered.
+/// A policy of which only some hooks exist.
+struct JoinsOnly(Hooks);
+
+#[async_trait]
+impl Policy for JoinsOnly {
+    fn hooks(&self) -> Hooks {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn a_policy_costs_nothing_for_the_hooks_that_it_does_not_have() {
+    let publish_with = |hooks| {
+        let limits = Limits::default().without_rates();
+        let chat = Chat::builder().limits(limits).open_rooms(true);
+        let chat = chat.policy(JoinsOnly(hooks)).build();
+        let mut ann = Member::join(&chat);
+        allocations(|| {
+            ann.queue(r#"{"type":"send","room":"r","text":"hello"}"#);
+            ann.run();
+        })
+    };
+    assert_eq!(publish_with(Hooks::NONE.with_create().with_join()), PUBLISH);
+    // The copy of the message and the future that the host's answer needs.
+    assert!(publish_with(Hooks::ALL) > PUBLISH);
+}
+
+/// A message: its reply, its place in the log, and the chunk of the log that its sender is
+/// delivered.
 const PUBLISH: u64 = 5;
 /// A message that is known by its key already: the reply, and the key to look for.
 const REPEAT: u64 = 3;

@@ -169,6 +169,11 @@ fn public_types_can_be_debugged_without_secrets() {
     assert!(room.contains("tea"), "{room}");
     let ticket = chat.admit(None).unwrap();
     assert_eq!(format!("{ticket:?}"), "Ticket { identified: false, .. }");
+    let create = format!("{:?}", Create::default().title("Tea").password("sesame"));
+    assert!(
+        create.contains("Tea") && !create.contains("sesame"),
+        "{create}"
+    );
     let state = AppState { chat };
     let text = format!("{state:?}");
     assert!(

@@ -1,4 +1,5 @@
-//! The folders are the architecture: what may import what, and what the state of a room must not know.
+//! The folders are the architecture: what may import what, and what the state of a room must not
+//! know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

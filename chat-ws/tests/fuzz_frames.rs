@@ -3,7 +3,7 @@
 
 mod common;
 
-use chat_memory::{Chance, inputs};
+use chat_memory::{Chance, block_on_paused, inputs};
 use chat_ws::Config;
 use common::*;
 use rand::Rng;
@@ -84,12 +84,7 @@ fn echoes(sent: &[u8], cuts: &[usize]) -> Vec<Frame> {
     let config = Config::default().message_bytes(LIMIT).idle_frames(u32::MAX);
     let mut frames = Vec::new();
     let memory = allocation_counter::measure(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        frames = runtime.block_on(async {
+        frames = block_on_paused(async {
             let mut client = echo(config);
             let (mut left, mut cuts) = (sent, cuts.iter().cycle());
             while !left.is_empty() {

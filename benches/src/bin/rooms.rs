@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use chat_core::{Chat, Limits};
-use chat_memory::{ClientEnd, Received, pair};
+use chat_memory::{ClientEnd, Received, block_on_paused, pair};
 use clap::Parser;
 use load::proc::{Cpu, rss_kb};
 
@@ -35,11 +35,7 @@ struct Args {
 
 fn main() -> io::Result<()> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()?;
-    runtime.block_on(run(&args))
+    block_on_paused(run(&args))
 }
 
 async fn run(args: &Args) -> io::Result<()> {

@@ -83,7 +83,9 @@ async fn soak(args: &Args) -> io::Result<bool> {
         }
     }
     let end_sample = server.sample()?;
-    traffic.leave(&mut report).await;
+    for member in traffic.leave().await {
+        report.add(member);
+    }
     report.cool_down(&server, &baseline).await?;
     report.sum_up(&end_sample, monitor, &traffic);
     report.print();

@@ -17,7 +17,6 @@ use crate::behaviour::{Behaviour, Fault, run_member};
 use crate::member::{Member, SharedOracle};
 use crate::misbehaviour;
 use crate::oracle::Oracle;
-use crate::report::Report;
 use crate::short_rooms::RoomCreator;
 
 /// The kind, the restarts before it, and the result.
@@ -209,23 +208,25 @@ impl Traffic {
     }
 
     /// Lets all members leave, the observers last, and then checks everything that was
-    /// acknowledged.
-    pub(crate) async fn leave(&mut self, report: &mut Report) {
+    /// acknowledged. Returns the members, `None` for each whose task panicked.
+    pub(crate) async fn leave(&mut self) -> Vec<Option<Member>> {
+        let mut finished = Vec::new();
         while let Some(result) = self.short_rooms.join_next().await {
             self.on_short_room_ended(result);
         }
         let _ = self.members_finish.send(true);
         for (_, task) in std::mem::take(&mut self.members) {
-            report.add(self.finished(task).await);
+            finished.push(self.finished(task).await);
         }
         let _ = self.observers_finish.send(true);
         for (_, task) in std::mem::take(&mut self.observers) {
-            report.add(self.finished(task).await);
+            finished.push(self.finished(task).await);
         }
         while let Some(result) = self.misbehaving.join_next().await {
             self.on_misbehaved(result);
         }
         self.oracle().end_all();
+        finished
     }
 
     async fn finished(&mut self, task: JoinHandle<Member>) -> Option<Member> {

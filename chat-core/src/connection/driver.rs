@@ -48,8 +48,8 @@ enum Phase {
     Receive,
     /// Deliver, because the last turn has received commands.
     ///
-    /// Deliveries wait for a turn, so that the commands of all other connections that are awake come
-    /// first: busy rooms are then delivered in fewer and larger writes.
+    /// Deliveries wait for a turn, so that the commands of all other connections that are awake
+    /// come first: busy rooms are then delivered in fewer and larger writes.
     Deliver,
 }
 
@@ -127,8 +127,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Goes on with a command that waits, receives new ones if it is time for that, and notifies the
-    /// rooms to which they have sent. Returns the number of new commands.
+    /// Goes on with a command that waits, receives new ones if it is time for that, and notifies
+    /// the rooms to which they have sent. Returns the number of new commands.
     fn run_commands(&mut self, cx: &mut Context<'_>) -> Result<usize, Close> {
         let receives = self.phase == Phase::Receive && self.has_input();
         if !receives && self.waiting.is_none() {

@@ -48,8 +48,8 @@ pub(super) fn leave(
 ) -> CommandResult {
     let n = find(session, room.as_str())?;
     let (room, mut cursor) = session.rooms.remove(n);
-    // What was sent before the leave is delivered before `left`. A connection that has been slow for
-    // long gets as much of it as fits.
+    // What was sent before the leave is delivered before `left`. A connection that has been slow
+    // for long gets as much of it as fits.
     while !session.outbox.is_full()
         && let Delivery::Frames(frames) = room.read(&mut cursor)
     {

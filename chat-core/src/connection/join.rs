@@ -62,8 +62,8 @@ pub(super) fn join(
     })))
 }
 
-/// Whether this join may make its room. What was protected never comes back unprotected: who gives a
-/// password, or was there before and knows that there was one, means the old room and no new one.
+/// Whether this join may make its room. What was protected never comes back unprotected: who gives
+/// a password, or was there before and knows that there was one, means the old room and no new one.
 fn may_make(session: &Session, join: &JoinCommand) -> bool {
     session.engine.open_rooms && join.create && join.password.is_none() && !join.room.is_protected()
 }
@@ -162,7 +162,8 @@ fn admit(
     Ok(None)
 }
 
-/// Tries default nicknames until one is free, a few at a time, because their skeletons are expensive.
+/// Tries default nicknames until one is free, a few at a time, because their skeletons are
+/// expensive.
 fn take_seat_with_default_nickname(
     session: &Session,
     room: &Room,

@@ -1,8 +1,8 @@
 //! One connection, from its first message to its last.
 //!
-//! The [`driver`](Connection) polls the transport; `dispatch` parses what it receives and passes it to
-//! `hello`, `join` and `handlers`; the `session` knows what is sent next. Commands that wait for something
-//! outside come back as a `continuation`.
+//! The [`driver`](Connection) polls the transport; `dispatch` parses what it receives and passes it
+//! to `hello`, `join` and `handlers`; the `session` knows what is sent next. Commands that wait for
+//! something outside come back as a `continuation`.
 
 mod continuation;
 mod dispatch;

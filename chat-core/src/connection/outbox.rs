@@ -5,8 +5,9 @@ use crate::protocol::frames;
 use crate::protocol::message::Sent;
 use crate::protocol::{Error, Frames};
 
-/// Encoded replies, in order. Only the connection's own task uses it. While it contains [`FULL`] bytes
-/// or more, no command is read, so that plus one reply (at most a page of history) is the bound.
+/// Encoded replies, in order. Only the connection's own task uses it. While it contains [`FULL`]
+/// bytes or more, no command is read, so that plus one reply (at most a page of history) is the
+/// bound.
 #[derive(Default)]
 pub(crate) struct Outbox(Vec<u8>);
 
@@ -21,8 +22,8 @@ impl Outbox {
         frames::push_with(&mut self.0, |out| sent.write(out));
     }
 
-    /// Room for a few replies, most of which are shorter than 160 bytes. Without this the vector would
-    /// grow five times on the way.
+    /// Room for a few replies, most of which are shorter than 160 bytes. Without this the vector
+    /// would grow five times on the way.
     fn reserve(&mut self) {
         let more = if self.0.capacity() == 0 { 512 } else { 160 };
         self.0.reserve(more);

@@ -1,5 +1,5 @@
-//! One connection's side of the engine: who it is, its position in each of its rooms, and what it is
-//! sent next.
+//! One connection's side of the engine: who it is, its position in each of its rooms, and what it
+//! is sent next.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,8 +19,8 @@ use crate::protocol::event::Event;
 use crate::rate::Bucket;
 use crate::room::{Cursor, Delivery, Room};
 
-/// The state of a connection: a set of cursors. It does no I/O and knows no clock. The driver hands it
-/// what was received and the time, and takes from it what is to be sent.
+/// The state of a connection: a set of cursors. It does no I/O and knows no clock. The driver hands
+/// it what was received and the time, and takes from it what is to be sent.
 pub(super) struct Session {
     pub(super) engine: Arc<Engine>,
     pub(super) ticket: Ticket,

@@ -27,7 +27,8 @@ impl Ticket {
         })
     }
 
-    /// The host knows who this is: `welcome` is sent at once, and a `hello` is `already_identified`.
+    /// The host knows who this is: `welcome` is sent at once, and a `hello` is
+    /// `already_identified`.
     #[must_use]
     pub fn identified(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);

@@ -7,19 +7,19 @@ use futures::{Sink, Stream};
 
 use crate::protocol::Frames;
 
-/// Anything that carries messages both ways: a [`Stream`] of [`Incoming`] that is also a [`Sink`] of
-/// [`Outgoing`].
+/// Anything that carries messages both ways: a [`Stream`] of [`Incoming`] that is also a [`Sink`]
+/// of [`Outgoing`].
 ///
 /// A transport must keep these promises:
 /// * Its stream ends when the peer has gone, whether the peer said so or not. An error ends the
 ///   connection, too.
 /// * It keeps the order in both directions, and never resumes in the middle of a frame.
-/// * `poll_ready` is pending while the peer's side has not accepted what was handed over before. The
-///   engine relies on that for backpressure, and keeps its own write deadline
+/// * `poll_ready` is pending while the peer's side has not accepted what was handed over before.
+///   The engine relies on that for backpressure, and keeps its own write deadline
 ///   ([`Limits::write_timeout`](crate::Limits::write_timeout)).
 /// * `start_send` accepts [`Outgoing::Frames`] as a whole and never blocks; `poll_flush` writes.
-/// * After [`Outgoing::Close`], `poll_close` performs the transport's own closing handshake within a
-///   time limit of its own, and then is ready.
+/// * After [`Outgoing::Close`], `poll_close` performs the transport's own closing handshake within
+///   a time limit of its own, and then is ready.
 /// * It answers a violation of its own protocol (bad UTF-8, an oversized message, silence) itself,
 ///   then ends its stream.
 ///
@@ -111,8 +111,8 @@ impl Close {
     }
 }
 
-/// A close code: one of RFC 6455 §7.4.1, or one of our own, whose range tells clients what to do. After
-/// 4000–4499 they come back, after 4500–4999 they do not.
+/// A close code: one of RFC 6455 §7.4.1, or one of our own, whose range tells clients what to do.
+/// After 4000–4499 they come back, after 4500–4999 they do not.
 ///
 /// These are all that are sent. 1011, 1013, 4000, 4500, 4501 and 4502 are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

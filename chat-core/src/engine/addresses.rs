@@ -15,7 +15,8 @@ impl AddressHasher {
         Self { secret }
     }
 
-    /// A hash of the address's prefix (IPv4 /32, IPv6 /64), which is a different one each day (UTC).
+    /// A hash of the address's prefix (IPv4 /32, IPv6 /64), which is a different one each day
+    /// (UTC).
     pub(crate) fn hash(&self, addr: IpAddr, now: Now) -> u64 {
         let day = now.stamp.unix_ms / 86_400_000;
         let v4 = |v4: Ipv4Addr| v4.octets().to_vec();

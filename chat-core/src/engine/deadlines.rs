@@ -39,7 +39,8 @@ impl Deadlines {
 
     /// Takes over the deadline that a room has now.
     ///
-    /// It is read under the lock, so of two concurrent calls the later one writes the newer deadline.
+    /// It is read under the lock, so of two concurrent calls the later one writes the newer
+    /// deadline.
     pub(crate) fn update(&self, room: &Arc<Room>) {
         let mut queue = self.queue.lock();
         let due = room.due();

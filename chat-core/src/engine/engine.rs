@@ -225,8 +225,8 @@ impl Engine {
         }
     }
 
-    /// Checks what can be checked before anything is computed or counted, and returns the title as it
-    /// will be shown.
+    /// Checks what can be checked before anything is computed or counted, and returns the title as
+    /// it will be shown.
     fn check_create(&self, create: &Create) -> Result<String, Error> {
         let password = create.password.as_deref().unwrap_or_default();
         if password.len() > MAX_PASSWORD_BYTES {

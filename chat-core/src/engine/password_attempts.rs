@@ -14,9 +14,9 @@ pub(crate) enum AttemptSource {
     Identity(Identity),
 }
 
-/// Counts attempts. While one of the limits is reached, every attempt from the same source is refused,
-/// even with the right password, and counts as a wrong one: the wait grows with each, up to
-/// [`MAX_WAIT`].
+/// Counts attempts. While one of the limits is reached, every attempt from the same source is
+/// refused, even with the right password, and counts as a wrong one: the wait grows with each, up
+/// to [`MAX_WAIT`].
 pub(crate) struct PasswordAttempts {
     by_room: Buckets<(RoomId, AttemptSource)>,
     by_source: Buckets<AttemptSource>,

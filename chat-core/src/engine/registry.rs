@@ -63,8 +63,8 @@ impl Registry {
         }
     }
 
-    /// What there is under an id at this time. A room that is due is brought up to date before, so it
-    /// does not matter whether the timekeeper was there already.
+    /// What there is under an id at this time. A room that is due is brought up to date before, so
+    /// it does not matter whether the timekeeper was there already.
     pub(crate) fn lookup(&self, id: &RoomId, now: Now) -> Lookup {
         let room = self.rooms.get(id).map(|room| Arc::clone(&room));
         if let Some(room) = room {

@@ -48,8 +48,8 @@ fn mix(seed: u64, attempt: u32) -> u64 {
 }
 
 /// Two words picked by `bits`, at most 20 characters. From the second `attempt` on a number is
-/// appended, which gets longer with each, so that even in a room of a million members a free nickname
-/// is found in a few attempts.
+/// appended, which gets longer with each, so that even in a room of a million members a free
+/// nickname is found in a few attempts.
 pub(crate) fn nickname(language: Language, bits: u64, attempt: u32) -> String {
     let (first, second) = match language {
         Language::English => (&QUALITIES_EN, &ANIMALS_EN),

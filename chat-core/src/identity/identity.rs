@@ -21,8 +21,8 @@ impl Identity {
         &self.0
     }
 
-    /// The identity of one of the host's own users. It is the same for the same `secret` and `user`,
-    /// and reveals neither to other users or rooms.
+    /// The identity of one of the host's own users. It is the same for the same `secret` and
+    /// `user`, and reveals neither to other users or rooms.
     pub fn of_user(secret: &[u8], user: &str) -> Self {
         let tag = mac(secret, &[b"chat.v1 user", user.as_bytes()]);
         Self(tag[..16].try_into().expect("16 of 32 bytes"))

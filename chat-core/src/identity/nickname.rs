@@ -16,8 +16,8 @@ use crate::protocol::{Code, Error};
 /// Normalises a nickname by RFC 8266 and checks it.
 ///
 /// # Errors
-/// `bad_nickname`: it is empty, longer than `max_graphemes`, consists of combining marks alone, has too
-/// many of them on one character, or contains control, direction or zero-width characters.
+/// `bad_nickname`: it is empty, longer than `max_graphemes`, consists of combining marks alone, has
+/// too many of them on one character, or contains control, direction or zero-width characters.
 pub(crate) fn normalise(nickname: &str, max_graphemes: usize) -> Result<String, Error> {
     let bad = |why: &str| Err(Error::new(Code::BadNickname, format!("A nickname {why}")));
     // A grapheme of a nickname has a handful of bytes; do not normalise anything much longer.

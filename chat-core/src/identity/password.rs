@@ -99,8 +99,8 @@ impl Hashers {
 }
 
 fn compute(password: &str, salt: &[u8; 16]) -> Result<Output, Error> {
-    // More than is used: the allocator maps a block of this size and returns it to the system, while
-    // it would keep smaller ones for each of its threads. Untouched memory costs nothing.
+    // More than is used: the allocator maps a block of this size and returns it to the system,
+    // while it would keep smaller ones for each of its threads. Untouched memory costs nothing.
     let mut memory = Vec::with_capacity(RESERVED / Block::SIZE);
     memory.resize(Params::DEFAULT.block_count(), Block::default());
     let mut hash = [0; Params::DEFAULT_OUTPUT_LEN];

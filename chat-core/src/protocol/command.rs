@@ -21,8 +21,8 @@ pub(crate) struct Request<'a> {
 #[derive(Debug)]
 pub(crate) struct Malformed {
     pub(crate) id: Option<u64>,
-    /// Whether it was a `hello`: a malformed one is refused, while any other malformed first command
-    /// is preceded by an implicit `hello`.
+    /// Whether it was a `hello`: a malformed one is refused, while any other malformed first
+    /// command is preceded by an implicit `hello`.
     pub(crate) hello: bool,
     pub(crate) error: Error,
 }
@@ -199,8 +199,8 @@ impl<'a> Command<'a> {
         })
     }
 
-    /// The number of units that a command takes of the quota `Limits::commands`, by the work that it
-    /// makes for the server and for other members.
+    /// The number of units that a command takes of the quota `Limits::commands`, by the work that
+    /// it makes for the server and for other members.
     pub(crate) fn cost(&self) -> u32 {
         match self {
             Self::Create(_) => 10,

@@ -1,5 +1,6 @@
 //! What a room is made with.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::error::{Code, Error};
@@ -14,7 +15,7 @@ use super::id::RoomId;
 ///
 /// let tea = Create::default().title("Tea").capacity(10).ttl(Duration::from_secs(3600));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Create {
     /// The id. Where it is absent, the server makes one that cannot be guessed.
@@ -44,6 +45,22 @@ pub enum HistoryFrom {
     All,
     /// Nothing before their own first admission.
     Join,
+}
+
+/// Shows whether there is a password, but not which.
+impl fmt::Debug for Create {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Create")
+            .field("room", &self.room)
+            .field("title", &self.title)
+            .field("capacity", &self.capacity)
+            .field("has_password", &self.password.is_some())
+            .field("ttl", &self.ttl)
+            .field("listed", &self.listed)
+            .field("grace", &self.grace)
+            .field("history_from", &self.history_from)
+            .finish()
+    }
 }
 
 impl Create {

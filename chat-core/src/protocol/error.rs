@@ -38,8 +38,8 @@ impl Error {
         }
     }
 
-    /// [`retry_after`](Self::retry_after) in whole milliseconds, rounded up so that a client that waits
-    /// exactly this long is not too early.
+    /// [`retry_after`](Self::retry_after) in whole milliseconds, rounded up so that a client that
+    /// waits exactly this long is not too early.
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.retry_after
             .map(|wait| wait.as_nanos().div_ceil(1_000_000) as u64)

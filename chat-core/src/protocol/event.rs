@@ -49,8 +49,8 @@ pub(crate) enum Reason {
     Closed,
 }
 
-/// Every event but `message` and `sent`, which [`message`](super::message) encodes by hand. Lists of
-/// encoded events (`messages`) are spliced in by the outbox.
+/// Every event but `message` and `sent`, which [`message`](super::message) encodes by hand. Lists
+/// of encoded events (`messages`) are spliced in by the outbox.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::error::{Code, Error};
 use super::id::RoomId;
 
-/// The fields of an object, not yet parsed, so that fields which a command does not know stay unread.
-/// Of several fields with one name the last one counts, as in browsers.
+/// The fields of an object, not yet parsed, so that fields which a command does not know stay
+/// unread. Of several fields with one name the last one counts, as in browsers.
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 /// One or more encoded events, back to back in one shared buffer.
 ///
-/// Each event is one JSON object behind the header of an unmasked, unfragmented text frame (RFC 6455
-/// §5.2). A WebSocket transport writes the whole buffer as it is, however many events and receivers
-/// there are: nothing is encoded, checked or copied per delivery. A transport that carries messages
-/// uses [`payloads`](Frames::payloads) instead.
+/// Each event is one JSON object behind the header of an unmasked, unfragmented text frame (RFC
+/// 6455 §5.2). A WebSocket transport writes the whole buffer as it is, however many events and
+/// receivers there are: nothing is encoded, checked or copied per delivery. A transport that
+/// carries messages uses [`payloads`](Frames::payloads) instead.
 ///
 /// Cloning shares the buffer. The payloads are always valid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,8 @@ impl Frames {
 
     /// Encodes one event, whose JSON `write` appends.
     pub(crate) fn encode_with(write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        // The result has its exact size because it may be kept for long; the scratch buffer is reused.
+        // The result has its exact size because it may be kept for long; the scratch buffer is
+        // reused.
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             push_with(scratch, write);

@@ -88,9 +88,9 @@ impl Serialize for RoomId {
     }
 }
 
-/// Who somebody is in one room: 120 bits of a keyed hash of the identity and the room. It is always the
-/// same for one identity in one room, and cannot be linked with that identity's id in another room. It
-/// is never a credential.
+/// Who somebody is in one room: 120 bits of a keyed hash of the identity and the room. It is always
+/// the same for one identity in one room, and cannot be linked with that identity's id in another
+/// room. It is never a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberId(pub(crate) [u8; 15]);
 

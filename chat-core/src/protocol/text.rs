@@ -68,9 +68,9 @@ pub(crate) fn check_title(title: &str, max_chars: usize) -> Result<String, Error
 /// Checks `data`, whose JSON text is passed on unchanged.
 ///
 /// # Errors
-/// `too_large`: over the limit, or nested more deeply than every JSON parser accepts. `bad_command`:
-/// half of a surrogate pair, or a number that no double can hold; a strict parser would refuse the
-/// whole event.
+/// `too_large`: over the limit, or nested more deeply than every JSON parser accepts.
+/// `bad_command`: half of a surrogate pair, or a number that no double can hold; a strict parser
+/// would refuse the whole event.
 pub(crate) fn check_data(json: &str, max_bytes: usize) -> Result<(), Error> {
     if json.len() > max_bytes {
         return Err(Error::new(

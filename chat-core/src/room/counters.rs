@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cursor::Cursor;
 
-/// Three counters that tell readers whether there is something to deliver, and the room's next deadline.
-/// All of them are written under the room's lock.
+/// Three counters that tell readers whether there is something to deliver, and the room's next
+/// deadline. All of them are written under the room's lock.
 pub(super) struct Counters {
     /// The sequence number of the newest event.
     head: AtomicU64,

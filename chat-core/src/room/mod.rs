@@ -1,8 +1,8 @@
 //! Rooms: the pure [`state`], and around it the [`Room`] with its lock, counters and wakers.
 //!
-//! [`Room`] applies operations to the state, publishes their effects under the lock, and notifies the
-//! members after it. A [`Cursor`] is one connection's position in a room. Presence and typing are the
-//! part of a room that each node keeps for itself.
+//! [`Room`] applies operations to the state, publishes their effects under the lock, and notifies
+//! the members after it. A [`Cursor`] is one connection's position in a room. Presence and typing
+//! are the part of a room that each node keeps for itself.
 
 mod contents;
 mod counters;

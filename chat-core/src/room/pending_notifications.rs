@@ -9,8 +9,8 @@ use super::room::{NotifyLater, Room};
 /// The rooms to which a connection has sent in this turn, and whose members must be notified.
 ///
 /// One notification serves all messages of a turn, as each looks at every member. Dropping this
-/// notifies, so it cannot be forgotten; hold it no longer than for a turn. It holds at most the rooms
-/// of one connection.
+/// notifies, so it cannot be forgotten; hold it no longer than for a turn. It holds at most the
+/// rooms of one connection.
 #[derive(Default)]
 #[must_use = "members sleep until they are notified"]
 pub(crate) struct PendingNotifications(SmallVec<[Arc<Room>; 1]>);

@@ -187,9 +187,9 @@ impl Presence {
 
 const MAX_RECENT: usize = 16;
 
-/// The least time between two events of a room that is too large for names: a second, or longer where
-/// telling everybody takes a good part of that. A million members are told in a quarter of a second
-/// (docs/PERFORMANCE.md), and here every ten seconds.
+/// The least time between two events of a room that is too large for names: a second, or longer
+/// where telling everybody takes a good part of that. A million members are told in a quarter of a
+/// second (docs/PERFORMANCE.md), and here every ten seconds.
 fn counts_window_ms(members: usize) -> u64 {
     1000.max(members as u64 / 100)
 }

@@ -25,8 +25,8 @@ use super::state::{
 /// A room.
 ///
 /// Everything that is decided together lies behind one lock, so a join, a kick and a send have one
-/// serial order. A sleeping reader sees by three counters outside the lock whether there is something
-/// to deliver. Members are notified after the lock is released.
+/// serial order. A sleeping reader sees by three counters outside the lock whether there is
+/// something to deliver. Members are notified after the lock is released.
 pub(crate) struct Room {
     counters: Counters,
     pub(crate) id: RoomId,
@@ -203,7 +203,8 @@ impl Room {
         self.wakers.set_waker(cursor.slot, waker.clone());
     }
 
-    /// Sends a member's message. The members are yet to be notified: once for all messages of a turn.
+    /// Sends a member's message. The members are yet to be notified: once for all messages of a
+    /// turn.
     pub(crate) fn send(
         &self,
         cursor: &Cursor,
@@ -246,8 +247,8 @@ impl Room {
         self.contents.read().check_rename(cursor, nickname)
     }
 
-    /// Tells the other members that a member types, or has stopped. Repetitions are left out, and so
-    /// is everything in rooms of more than `max_members`.
+    /// Tells the other members that a member types, or has stopped. Repetitions are left out, and
+    /// so is everything in rooms of more than `max_members`.
     pub(crate) fn set_typing(&self, cursor: &Cursor, active: bool, max_members: usize, now: Now) {
         self.change(now, |contents| {
             let ephemeral = contents.set_typing(cursor, active, max_members, now.stamp);

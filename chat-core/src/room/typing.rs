@@ -7,8 +7,8 @@ use crate::protocol::{Frames, Member, MemberId, RoomId};
 
 use super::recent::Recent;
 
-/// The members of one room who are typing. Only the latest state matters, so this is not in the log,
-/// and each node has its own.
+/// The members of one room who are typing. Only the latest state matters, so this is not in the
+/// log, and each node has its own.
 #[derive(Default)]
 pub(super) struct Typing {
     newest: u64,

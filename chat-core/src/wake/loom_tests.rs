@@ -94,8 +94,8 @@ impl Reader {
     }
 }
 
-/// Each publisher appends one event and notifies. Each reader reads whenever it is woken. In the end
-/// every reader has read everything, or has been woken and does so now.
+/// Each publisher appends one event and notifies. Each reader reads whenever it is woken. In the
+/// end every reader has read everything, or has been woken and does so now.
 fn check_everything_is_read(
     publishers: u64,
     readers: usize,

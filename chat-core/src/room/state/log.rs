@@ -11,9 +11,9 @@ use crate::protocol::Frames;
 /// first.
 ///
 /// Events lie back to back in chunks. A reader gets the rest of a chunk, which is shared and not
-/// copied. New events are written to an open chunk, which the first reader [seals](Log::seal), so all
-/// events since the last read are one chunk for every reader that keeps up. A chunk is freed with its
-/// last event, so up to [`CHUNK`] bytes and one event are held over the bound.
+/// copied. New events are written to an open chunk, which the first reader [seals](Log::seal), so
+/// all events since the last read are one chunk for every reader that keeps up. A chunk is freed
+/// with its last event, so up to [`CHUNK`] bytes and one event are held over the bound.
 pub(crate) struct Log {
     sealed: VecDeque<Chunk>,
     open: Vec<u8>,
@@ -168,7 +168,8 @@ impl Log {
         }
     }
 
-    /// Whether everything after `position` is still retained, and `position` itself was ever reached.
+    /// Whether everything after `position` is still retained, and `position` itself was ever
+    /// reached.
     pub(crate) fn can_resume(&self, position: u64) -> bool {
         position <= self.newest && position + 1 >= self.oldest()
     }
@@ -179,8 +180,8 @@ impl Log {
         range.map(|seq| self.chunk(seq, seq).0)
     }
 
-    /// The events from `from` up to `until` that lie in one chunk, and the number of the last of them.
-    /// Both `from` and `until` must be retained.
+    /// The events from `from` up to `until` that lie in one chunk, and the number of the last of
+    /// them. Both `from` and `until` must be retained.
     fn chunk(&self, from: u64, until: u64) -> (Frames, u64) {
         if from >= self.open_from {
             let span = self.span(from).start..self.span(until).end;

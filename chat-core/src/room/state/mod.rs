@@ -1,13 +1,13 @@
 //! What a room is, as a deterministic state machine.
 //!
 //! [`State::apply`] is the only writer. Nothing in this folder knows a lock, a waker, a clock, a
-//! random number, a Unicode table or the host: whatever needs one of these comes with the operation.
-//! So the same operations give the same state wherever and whenever they are applied, which is what
-//! a journal and several nodes need.
+//! random number, a Unicode table or the host: whatever needs one of these comes with the
+//! operation. So the same operations give the same state wherever and whenever they are applied,
+//! which is what a journal and several nodes need.
 //!
 //! Each operation is a struct that implements [`Operation`]: [`Join`], [`Grant`], [`Detach`],
-//! [`SendMessage`], [`Announce`], [`Rename`], [`Remove`], [`Unban`], [`Close`], and [`Tick`], which does
-//! nothing but what is due.
+//! [`SendMessage`], [`Announce`], [`Rename`], [`Remove`], [`Unban`], [`Close`], and [`Tick`], which
+//! does nothing but what is due.
 
 mod access;
 mod admission;

@@ -104,8 +104,8 @@ impl State {
         }
     }
 
-    /// Does one thing that was due at `at`, as of that time, because it must not matter whether a tick
-    /// came in between. At the same time, the end of the room comes first.
+    /// Does one thing that was due at `at`, as of that time, because it must not matter whether a
+    /// tick came in between. At the same time, the end of the room comes first.
     fn do_what_was_due_at(&mut self, at: u64, effects: &mut Effects) {
         if self.lifetime.expires_at(at) {
             self.end(Lifecycle::Ended, Reason::Expired, None, effects);

@@ -1,4 +1,5 @@
-//! The state machine against a naive model, and that the same operations always give the same state.
+//! The state machine against a naive model, and that the same operations always give the same
+//! state.
 
 use std::sync::Mutex;
 
@@ -17,7 +18,8 @@ use crate::protocol::{HistoryFrom, MemberId, RoomId};
 pub(super) struct Step {
     pub(super) wait_ms: u64,
     pub(super) member: u8,
-    /// The stay that the operation means, which may be over; the member's current one if there is none.
+    /// The stay that the operation means, which may be over; the member's current one if there is
+    /// none.
     pub(super) ordinal: Option<u64>,
     pub(super) what: What,
 }

@@ -99,7 +99,8 @@ impl RoomHandle {
         Ok(self.apply(kick)?.was_present)
     }
 
-    /// Removes a member and keeps them out for `time`, or for as long as the room lives. False if
+    /// Removes a member and keeps them out for `time`, or for as long as the room lives; a century
+    /// or more is the same. False if
     /// they are not there; they are banned all the same. A ban is of an identity: whoever throws
     /// their token away comes back as somebody else.
     ///
@@ -112,8 +113,10 @@ impl RoomHandle {
         time: Option<Duration>,
         text: Option<&str>,
     ) -> Result<bool, Error> {
-        let length = time.map(millis);
-        let length = length.map_or(BanLength::Unlimited, BanLength::Milliseconds);
+        let length = match time {
+            Some(time) if time < CENTURY => BanLength::Milliseconds(millis(time)),
+            _ => BanLength::Unlimited,
+        };
         let removed: Removed = self.apply(Remove {
             member,
             text,
@@ -164,3 +167,6 @@ impl fmt::Debug for RoomHandle {
             .finish_non_exhaustive()
     }
 }
+
+/// Longer than any room lives, and still a date that clients can show.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -95,6 +95,19 @@ async fn a_ban_that_does_not_fit_is_an_error() {
     ann.join("r").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_ban_of_more_than_a_century_has_no_end_that_clients_would_have_to_show() {
+    let chat = chat();
+    let mut ann = member(&chat, "r", "Ann").await;
+    let id = MemberId::parse(&ann.view("r").me).unwrap();
+    let forever = Some(std::time::Duration::MAX);
+    host(&chat, "r").ban(id, forever, None).await.unwrap();
+    assert_eq!(ann.event("removed").await.get("until"), None);
+    let refused = ann.request(json!({"type": "join", "room": "r"})).await;
+    assert_eq!(refused["code"], "banned");
+    assert_eq!(refused.get("retry_after_ms"), None);
+}
+
 /// The members of a room that has ended go away late; that must not push other ids out of memory.
 #[tokio::test(start_paused = true)]
 async fn an_ended_room_is_remembered_once_whoever_leaves_it_late() {

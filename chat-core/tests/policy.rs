@@ -287,6 +287,14 @@ async fn an_identity_may_come_from_a_database() {
     // A client whose hello was refused may say hello again.
     let hello = json!({"type": "hello", "token": "eve"});
     assert_eq!(eve.expect_success(hello).await["type"], "welcome");
+
+    // What the host failed at is not the client's fault, so no ten of these end a connection.
+    let mut patient = Client::connect(&chat);
+    for _ in 0..12 {
+        let hello = json!({"type": "hello", "token": "panic"});
+        assert_eq!(patient.expect_error(hello).await, "internal");
+    }
+    assert_eq!(patient.close_code(), None);
 }
 
 /// Fails to issue the third token.

@@ -129,8 +129,11 @@ fn finish(session: &mut Session, id: Option<u64>, result: CommandResult) -> Opti
         Err(error) => {
             session.rate_limited = 0;
             session.outbox.push_error(id, &error);
-            // Only a refused `hello` leaves the visitor unknown, and it counts as malformed.
-            if session.visitor.is_none() || error.code == Code::BadCommand {
+            // Only a refused `hello` leaves the visitor unknown. It counts as malformed, unless it is
+            // the host that failed.
+            let host_failed = matches!(error.code, Code::Unavailable | Code::Internal);
+            let refused_hello = session.visitor.is_none() && !host_failed;
+            if refused_hello || error.code == Code::BadCommand {
                 count_malformed(session);
             }
         }

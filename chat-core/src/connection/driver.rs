@@ -121,6 +121,11 @@ impl<T: Transport> Connection<T> {
                 // No close frame reaches a peer that accepts nothing.
                 return Poll::Ready(Close::new(CloseCode::TOO_SLOW, "too slow"));
             }
+            if self.input_left && self.waiting.is_none() {
+                // A full outbox has stopped the reading. It is empty now, and the transport, which
+                // has not been polled to its end, would not wake the task for what it has.
+                continue;
+            }
             if self.session.prepare_to_sleep() {
                 return Poll::Pending;
             }

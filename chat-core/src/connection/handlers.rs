@@ -218,7 +218,7 @@ pub(super) fn rename(
                 ordinal: cursor.ordinal,
                 nickname: &before,
             };
-            // Fails only if the stay is over, and then there is nothing to change back.
+            // Fails if the stay is over, or somebody has taken the old nickname in this moment.
             let _ = room.apply(now, rename);
         }
         session.engine.registry.deadlines.update(room);

@@ -40,7 +40,10 @@ pub(super) fn hello(
         (None, Some(token)) => {
             let (engine, token) = (Arc::clone(&session.engine), token.clone());
             return Ok(Some(PendingCommand::new(id, async move {
-                let resumed = engine.identities.resume(&token, now.stamp.unix_ms);
+                let resumed = async {
+                    let now_ms = now.stamp.unix_ms;
+                    engine.identities.resume(&token, now_ms).await
+                };
                 let identity = guard(resumed, engine.limits.policy_timeout).await;
                 move |session: &mut Session, now, _: &mut _| {
                     let visitor = Visitor {

@@ -39,14 +39,14 @@ impl HostPolicy {
         room: &mut Create,
     ) -> Result<(), Error> {
         match self.policy.as_ref().filter(|_| self.hooks.create) {
-            Some(policy) => guard(policy.create(visitor, room), self.timeout).await,
+            Some(policy) => guard(async { policy.create(visitor, room).await }, self.timeout).await,
             None => Ok(()),
         }
     }
 
     pub(crate) async fn join(&self, visitor: &Identity, room: &RoomId) -> Result<(), Error> {
         match self.policy.as_ref().filter(|_| self.hooks.join) {
-            Some(policy) => guard(policy.join(visitor, room), self.timeout).await,
+            Some(policy) => guard(async { policy.join(visitor, room).await }, self.timeout).await,
             None => Ok(()),
         }
     }
@@ -58,7 +58,13 @@ impl HostPolicy {
         draft: &mut Draft,
     ) -> Result<(), Error> {
         match self.policy.as_ref().filter(|_| self.hooks.send) {
-            Some(policy) => guard(policy.send(visitor, room, draft), self.timeout).await,
+            Some(policy) => {
+                guard(
+                    async { policy.send(visitor, room, draft).await },
+                    self.timeout,
+                )
+                .await
+            }
             None => Ok(()),
         }
     }

@@ -43,7 +43,7 @@ use crate::protocol::{Code, Error};
 pub trait Identities: Send + Sync {
     /// A token that gives `identity` back until `expires_at`, in milliseconds since the Unix epoch.
     ///
-    /// It must not block: `welcome` is sent at once, also to clients that never say `hello`. A host
+    /// It must not block, and a panic ends the connection: `welcome` is sent at once, also to clients that never say `hello`. A host
     /// whose tokens are stored stores them in the background.
     fn issue(&self, identity: &Identity, expires_at: u64) -> String;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::clock::millis;
 use crate::protocol::event::Event;
 use crate::protocol::{Frames, Member, MemberId, RoomId};
@@ -59,10 +61,15 @@ impl Presence {
         changes: impl IntoIterator<Item = RosterChange>,
         now: u64,
     ) -> bool {
-        let (mut recorded, mut present) = (false, 0);
+        let mut recorded = false;
+        // Members who have changed and are here. Hardly ever more than one: those whose grace was
+        // over are not.
+        let mut present: SmallVec<[MemberId; 2]> = SmallVec::new();
         for RosterChange { member, before } in changes {
             recorded = true;
-            present += usize::from(roster.seat(member).is_some());
+            if roster.seat(member).is_some() && !present.contains(&member) {
+                present.push(member);
+            }
             if roster.len() > self.max_named || self.changed.len() > 2 * self.max_named {
                 self.counts_only = true;
                 self.changed.clear();
@@ -72,7 +79,7 @@ impl Presence {
         }
         if recorded {
             self.dirty = true;
-            if roster.len() <= present {
+            if roster.len() <= present.len() {
                 // There is nobody else who would be sent two events.
                 let sent = self.send(room, roster);
                 self.sent_at = None;

@@ -159,6 +159,7 @@ impl Room {
             Err(_) => NEVER_SEEN,
         };
         let page = contents.members(None, max_page);
+        let roster_member = contents.state.roster().member(seated.member.id);
         Joined {
             info: contents.state.info(),
             seq: seated.seq,
@@ -176,7 +177,8 @@ impl Room {
                 typing: contents.local.typing.newest(),
             },
             page,
-            you: seated.member,
+            // Another connection of the member may have renamed them meanwhile.
+            you: roster_member.unwrap_or(seated.member),
         }
     }
 
@@ -223,11 +225,16 @@ impl Room {
             // Checked under the lock, so that whoever has seen the drain and then had the lock
             // knows that nothing more is appended.
             if draining.load(Ordering::Acquire) {
+                if let Err(refusal) = state.check_stay(cursor.member, cursor.ordinal) {
+                    return (Some(Err(refusal)), Effects::default());
+                }
                 let known = key.and_then(|key| state.find_key(cursor.member, key));
                 return (known.map(Ok), Effects::default());
             }
             let (outcome, effects) = state.apply(now.stamp, message);
-            local.typing.stop(cursor.member);
+            if effects.appended {
+                local.typing.stop(cursor.member);
+            }
             (Some(outcome), effects)
         });
         let outcome = match outcome {

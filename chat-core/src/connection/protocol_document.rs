@@ -201,7 +201,7 @@ fn written() -> Vec<String> {
         reconnect_after_ms: 2140,
     });
     let wait = std::time::Duration::from_millis(1500);
-    let error = Error::rate_limited("Too many commands; wait a little", wait);
+    let error = Error::rate_limited("Too many commands; please wait a little", wait);
     let mut outbox = Outbox::default();
     outbox.push_error(Some(12), &error);
     let joined = Event::Joined {

@@ -561,6 +561,8 @@ export class ChatClient extends EventTarget {
       nickname: room.you?.nickname ?? room.nickname,
       since: rejoining ? { epoch: room.epoch, seq: room.seq } : undefined,
       history: rejoining || !room.history ? undefined : room.history,
+      // A room that had a password must not be made again without one.
+      create: rejoining && room.info?.has_password ? false : undefined,
     }, {
       done: (event) => this.#onJoined(room, event),
       fail: (error) => this.#onJoinRefused(room, error),

@@ -365,6 +365,19 @@ test('a join refused after a reconnect ends the room with its code', async () =>
   client.close();
 });
 
+test('only a room that had a password must exist when the client comes back', async () => {
+  for (const [hasPassword, create] of [[true, false], [false, undefined]]) {
+    const room = { id: 'r', title: '', capacity: 0, count: 1, has_password: hasPassword, created_at: 1 };
+    const { client, server, socket, join } = await inRoom({}, { room });
+    assert.equal(join.create, undefined);
+    socket.drop();
+    const again = await server.accept();
+    await again.welcome();
+    assert.equal((await again.receive('join')).create, create);
+    client.close();
+  }
+});
+
 test('a refused first join rejects and can be repeated', async () => {
   const { client, socket } = await inRoom();
   const refused = client.join('s', { password: 'x' });

@@ -173,8 +173,8 @@ impl Engine {
         creator: Option<Identity>,
     ) -> Result<(Arc<Room>, bool), Error> {
         let now = self.clock.now();
-        if let Lookup::Ended = self.lookup(&id, now) {
-            return Err(Error::new(Code::RoomExpired, "This room has ended"));
+        if let ended @ Lookup::Ended = self.lookup(&id, now) {
+            ended.live()?;
         }
         let is_protected = settings.password.is_some();
         let epoch = format!("{:016x}", u64::from_be_bytes(self.random()));
@@ -249,8 +249,8 @@ impl Engine {
         };
         match self.lookup(id, self.clock.now()) {
             Lookup::Live(_) => Err(room_exists()),
-            Lookup::Ended => Err(Error::new(Code::RoomExpired, "This room has ended")),
             Lookup::Missing => Ok(()),
+            ended @ Lookup::Ended => ended.live().map(drop),
         }
     }
 }

@@ -22,6 +22,8 @@ mod typing;
 
 #[cfg(test)]
 mod clock_jumps;
+#[cfg(test)]
+mod join_tests;
 
 pub(crate) use cursor::{Cursor, Delivery};
 pub(crate) use joining::{PasswordGate, Return};
